@@ -1,0 +1,1 @@
+"""Rigid transforms, cameras, depth lifting and viewpoints."""

@@ -1,0 +1,149 @@
+"""Query: a typed question, and its JSON form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from dsr_core.errors import QueryError
+
+KINDS = ("distance", "direction", "orientation", "speed", "speed_comparison", "direction_prediction", "motion")
+#: Kinds that compare two things; the others take a subject alone or a subject and a reference object.
+TWO_THINGS = ("distance", "direction", "speed_comparison")
+EGO_NAMES = ("robot", "camera", "map")
+SELECTORS = ("nearest", "fastest", "all")
+
+#: WHO: "robot" (base frame), "camera" (optical frame), "map", a track id, a name, or a mapping
+#: {"label", "box", "image_size", "at", "select"}.
+Who = str | dict
+
+
+def _check_number(value, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise QueryError(f"{name} = {value!r} is not a finite number of seconds")
+    return float(value)
+
+
+def _check_who(value, name: str) -> Who:
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if not isinstance(value, dict):
+        raise QueryError(f"{name} = {value!r} is no thing: give 'robot', 'camera', 'map', a track id, a name or an object")
+    unknown = set(value) - {"label", "box", "image_size", "at", "select"}
+    if unknown:
+        raise QueryError(f"{name} has unknown fields {sorted(unknown)}; known: label, box, image_size, at, select")
+    if not value:
+        raise QueryError(f"{name} is an empty object; give a label or a box")
+    if value.get("label") is not None and not (isinstance(value["label"], str) and value["label"].strip()):
+        raise QueryError(f"{name}.label = {value['label']!r} is not a name")
+    box = value.get("box")
+    if box is not None:
+        if not isinstance(box, (list, tuple)) or len(box) != 4:
+            raise QueryError(f"{name}.box = {box!r} must be [x1, y1, x2, y2] in pixels")
+        for number in box:
+            _check_number(number, f"{name}.box")
+        if box[2] <= box[0] or box[3] <= box[1]:
+            raise QueryError(f"{name}.box = {list(box)} is empty: x1 < x2 and y1 < y2 are needed")
+    size = value.get("image_size")
+    if size is not None and (
+        not isinstance(size, (list, tuple)) or len(size) != 2 or any(_check_number(n, f"{name}.image_size") <= 0 for n in size)
+    ):
+        raise QueryError(f"{name}.image_size = {size!r} must be [width, height] in pixels")
+    if value.get("at") is not None:
+        _check_number(value["at"], f"{name}.at")
+    if value.get("select") is not None and value["select"] not in SELECTORS:
+        raise QueryError(f"{name}.select = {value['select']!r}; known: {', '.join(SELECTORS)}")
+    return {k: v for k, v in value.items() if v is not None}
+
+
+@dataclass(frozen=True)
+class Viewpoint:
+    """Whose eyes a question is seen through.
+
+    Attributes:
+        agent: WHO.
+        mode: "relative" (the viewer's frame at every instant) or "absolute" (its frame at one time, held fixed).
+        at: Second of the fixed frame for "absolute"; None means the start of the window.
+    """
+
+    agent: Who = "robot"
+    mode: str = "relative"
+    at: float | None = None
+
+    def to_dict(self) -> dict:
+        return {"agent": self.agent, "mode": self.mode, "at": self.at}
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question about one or two things, a viewer and a window of time.
+
+    Attributes:
+        kind: One of `KINDS`.
+        subject: WHO the question is about.
+        object: WHO it is compared with or seen from; None means the viewer for distance and direction.
+        viewpoint: Whose eyes.
+        window: (start, end) in seconds, closed; None means all the time that the things have in common.
+    """
+
+    kind: str
+    subject: Who
+    object: Who | None = None
+    viewpoint: Viewpoint = field(default_factory=Viewpoint)
+    window: tuple[float, float] | None = None
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise QueryError(f"kind = {self.kind!r} is not known; known kinds: {', '.join(KINDS)}")
+        object.__setattr__(self, "subject", _check_who(self.subject, "subject"))
+        if self.object is not None:
+            object.__setattr__(self, "object", _check_who(self.object, "object"))
+        elif self.kind == "speed_comparison":
+            raise QueryError("speed_comparison needs an object to compare the subject with")
+        if isinstance(self.viewpoint, dict):
+            unknown = set(self.viewpoint) - {"agent", "mode", "at"}
+            if unknown:
+                raise QueryError(f"viewpoint has unknown fields {sorted(unknown)}; known: agent, mode, at")
+            given = {k: v for k, v in self.viewpoint.items() if v is not None}
+            object.__setattr__(self, "viewpoint", Viewpoint(**given))
+        elif isinstance(self.viewpoint, str):
+            object.__setattr__(self, "viewpoint", Viewpoint(agent=self.viewpoint))
+        elif self.viewpoint is None:
+            object.__setattr__(self, "viewpoint", Viewpoint())
+        elif not isinstance(self.viewpoint, Viewpoint):
+            raise QueryError(f"viewpoint = {self.viewpoint!r} must be an object with agent, mode and at")
+        _check_who(self.viewpoint.agent, "viewpoint.agent")
+        if self.viewpoint.mode not in ("relative", "absolute"):
+            raise QueryError(f"viewpoint.mode = {self.viewpoint.mode!r}; known: relative, absolute")
+        if self.viewpoint.at is not None:
+            _check_number(self.viewpoint.at, "viewpoint.at")
+        if self.window is not None:
+            if not isinstance(self.window, (list, tuple)) or len(self.window) != 2:
+                raise QueryError(f"window = {self.window!r} must be [start, end] in seconds")
+            object.__setattr__(self, "window", tuple(_check_number(s, "window") for s in self.window))
+
+    @classmethod
+    def from_dict(cls, data: dict) -> Query:
+        """Reads the JSON form (docs/schemas/query.schema.json).
+
+        Raises:
+            QueryError: a field is missing, unknown or of the wrong type.
+        """
+        if not isinstance(data, dict):
+            raise QueryError(f"a query is a JSON object, not {type(data).__name__}")
+        unknown = set(data) - {"kind", "subject", "object", "viewpoint", "window"}
+        if unknown:
+            raise QueryError(f"unknown fields {sorted(unknown)}; known: kind, subject, object, viewpoint, window")
+        for name in ("kind", "subject"):
+            if name not in data:
+                raise QueryError(f"the query lacks {name!r}; a query needs at least kind and subject")
+        return cls(**data)
+
+    def to_dict(self) -> dict:
+        return {
+            "kind": self.kind,
+            "subject": self.subject,
+            "object": self.object,
+            "viewpoint": self.viewpoint.to_dict(),
+            "window": None if self.window is None else list(self.window),
+        }
