@@ -1,0 +1,181 @@
+"""Agents (robot, camera, map, tracks) and their poses at any time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsr_core.errors import DeclineError
+from dsr_core.geometry import transforms as tf
+from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
+from dsr_core.scene import Scene, Track
+
+
+@dataclass(frozen=True, eq=False)
+class Agent:
+    """A resolved WHO: the robot, the camera, the map, or a track.
+
+    Attributes:
+        name: "robot", "camera", "map", or the track's id.
+        track: The track, or None.
+    """
+
+    name: str
+    track: Track | None = None
+
+    @property
+    def label(self) -> str:
+        """How a person would call it: "robot", "car 12"."""
+        return self.name if self.track is None else f"{self.track.label} {self.track.id}"
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """An agent's positions and axes at given times.
+
+    Attributes:
+        stamps_s: (T,) seconds.
+        positions_m: (T, 3) in the world.
+        covariances: (T, 3, 3) square metres.
+        rotations: (T, 3, 3) agent (x forward, y left, z up) to world, or None where it has no axes.
+        heading_sigma_rad: (T,) one-sigma of the axes.
+    """
+
+    stamps_s: np.ndarray
+    positions_m: np.ndarray
+    covariances: np.ndarray
+    rotations: np.ndarray | None
+    heading_sigma_rad: np.ndarray
+
+
+def span(scene: Scene, agent: Agent) -> tuple[float, float]:
+    """First and last second at which the agent was really seen (for the robot: at which its pose is known)."""
+    if agent.name == "map" and agent.track is None:
+        return -np.inf, np.inf
+    stamps = agent.track.stamps_s[agent.track.observed] if agent.track else _ego_stamps(scene, agent)
+    if not len(stamps):
+        raise DeclineError("NOT_OBSERVED", f"{agent.label} was never observed", ())
+    return float(stamps[0]), float(stamps[-1])
+
+
+def _ego_stamps(scene: Scene, agent: Agent) -> np.ndarray:
+    _ego_poses(scene, agent)
+    return scene.stamps_s
+
+
+def _ego_poses(scene: Scene, agent: Agent) -> np.ndarray:
+    """Poses (T, 4, 4) of the robot or camera with body axes (x forward, y left, z up) to world.
+
+    Where only the camera's pose is known the camera stands for the robot, and the other way round.
+    """
+    camera, base = scene.T_world_camera, scene.T_world_base
+    if not len(scene.stamps_s) or (camera is None and base is None):
+        raise DeclineError(
+            "NO_POSE",
+            f"the pose of the {agent.name} is not known; publish /tf (or odometry) from {scene.world_frame} to the {agent.name}",
+            tuple(scene.tracks)[:20],
+        )
+    if (agent.name == "camera" and camera is not None) or base is None:
+        T = camera.copy()
+        T[:, :3, :3] = camera[:, :3, :3] @ tf.R_BODY_OPTICAL.T
+        return T
+    return base
+
+
+def poses(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
+    """Poses (N, 4, 4) of the robot, camera or map with body axes at `stamps_s` (N,)."""
+    if agent.name == "map":
+        return np.broadcast_to(np.eye(4), (len(stamps_s), 4, 4))
+    lo = max(int(np.searchsorted(scene.stamps_s, stamps_s[0], "right")) - 1, 0)
+    hi = min(int(np.searchsorted(scene.stamps_s, stamps_s[-1], "left")) + 1, len(scene.stamps_s))
+    part = Scene.__new__(Scene)  # only the poses of the window are turned and interpolated
+    for name in ("T_world_camera", "T_world_base"):
+        T = getattr(scene, name)
+        object.__setattr__(part, name, None if T is None else T[lo:hi])
+    object.__setattr__(part, "stamps_s", scene.stamps_s[lo:hi])
+    object.__setattr__(part, "world_frame", scene.world_frame)
+    object.__setattr__(part, "tracks", scene.tracks)
+    return tf.interpolate_transforms(part.stamps_s, _ego_poses(part, agent), stamps_s)
+
+
+def interpolate(track: Track, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions (N, 3), covariances (N, 3, 3) and index of the nearest sample (N,) of a track at `stamps_s`."""
+    t = track.stamps_s
+    hi = np.clip(np.searchsorted(t, stamps_s), 1, max(len(t) - 1, 1))
+    lo = hi - 1
+    if len(t) == 1:
+        hi = lo = np.zeros(len(stamps_s), int)
+    step = np.where(t[hi] > t[lo], t[hi] - t[lo], 1.0)
+    share = np.clip((stamps_s - t[lo]) / step, 0.0, 1.0)[:, None]
+    # p_lo + share (p_hi - p_lo) is exact at both samples, so an answer at a stamp uses that very sample.
+    p = np.where(share >= 1.0, track.positions_world_m[hi], track.positions_world_m[lo] * (1 - share) + track.positions_world_m[hi] * share)
+    nearest = np.where(share[:, 0] >= 0.5, hi, lo)
+    return p, track.covariances[nearest], nearest
+
+
+def motion(scene: Scene, agent: Agent, stamps_s: np.ndarray, axes: bool = False) -> Motion:
+    """The agent's motion at `stamps_s` (T,).
+
+    Args:
+        axes: Whether its axes are needed; then an agent without orientation is declined.
+
+    Raises:
+        DeclineError: NO_POSE or NO_ORIENTATION.
+    """
+    n = len(stamps_s)
+    if agent.track is None:
+        T = poses(scene, agent, stamps_s)
+        return Motion(stamps_s, T[:, :3, 3], np.zeros((n, 3, 3)), T[:, :3, :3], np.zeros(n))
+    positions, covariances, nearest = interpolate(agent.track, stamps_s)
+    rotations, sigma = None, np.zeros(n)
+    if axes:
+        rotations, sigma = _track_axes(agent, stamps_s, nearest)
+    return Motion(stamps_s, positions, covariances, rotations, sigma)
+
+
+def _track_axes(agent: Agent, stamps_s, nearest) -> tuple[np.ndarray, np.ndarray]:
+    track = agent.track
+    known = np.flatnonzero(np.isfinite(track.orientations_xyzw).all(axis=1))
+    if not len(known):
+        raise DeclineError(
+            "NO_ORIENTATION",
+            f"which way {agent.label} faces is not known; use a detector that gives headings, or ask from the robot",
+            ("robot", "camera"),
+        )
+    at = track.stamps_s[known]
+    i = np.clip(np.searchsorted(at, stamps_s), 1, max(len(at) - 1, 1))
+    i = np.where(np.abs(at[np.minimum(i, len(at) - 1)] - stamps_s) < np.abs(at[i - 1] - stamps_s), i, i - 1)
+    nearest = known[np.clip(i, 0, len(at) - 1)]
+    return tf.matrices_from_quaternions(track.orientations_xyzw[nearest]), track.orientation_sigmas_rad[nearest]
+
+
+def velocities(stamps_s, positions_m, at_s, rules: RobustRules = DEFAULT_RULES):
+    """Slopes of straight lines through the positions around each time.
+
+    Args:
+        stamps_s: (T,) seconds of the samples. positions_m: (T, k). at_s: (N,) times asked for.
+
+    Returns:
+        Velocities (N, k), the spans (N,) in seconds and the sample counts (N,) that each slope rests on.
+    """
+    t, x = np.asarray(stamps_s, float), np.asarray(positions_m, float)
+    if len(t) < 2:
+        return np.full((len(at_s), x.shape[1]), np.nan), np.zeros(len(at_s)), np.ones(len(at_s), int)
+    half = max(rules.speed_half_window_s, 1.5 * float(np.median(np.diff(t))))
+    lo = np.searchsorted(t, at_s - half - 1e-9, "left")
+    hi = np.searchsorted(t, at_s + half + 1e-9, "right")
+    few = hi - lo < 2
+    lo = np.where(few, np.clip(np.searchsorted(t, at_s) - 1, 0, len(t) - 2), lo)
+    hi = np.where(few, lo + 2, hi)
+    tc, xc = t - t[0], x - x[0]
+
+    def total(a):
+        run = np.concatenate([np.zeros((1, *a.shape[1:])), np.cumsum(a, axis=0)])
+        return run[hi] - run[lo]
+
+    n = (hi - lo).astype(float)
+    s1, s2, sx, sxt = total(tc), total(tc**2), total(xc), total(tc[:, None] * xc)
+    spread = s2 - s1**2 / n
+    slope = (sxt - s1[:, None] * sx / n[:, None]) / np.where(spread > 1e-12, spread, 1.0)[:, None]
+    return slope, t[hi - 1] - t[lo], hi - lo

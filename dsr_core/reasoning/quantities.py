@@ -1,0 +1,133 @@
+"""Quantities: what is measured for each kind of question, as series over time with their noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsr_core.errors import DeclineError
+from dsr_core.reasoning.agents import Agent, Motion, motion, velocities
+from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
+from dsr_core.reasoning.states import change_sigma
+from dsr_core.scene import Scene
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Whose frame directions are given in.
+
+    Attributes:
+        agent: Who.
+        at_s: Time at which an absolute viewpoint is held fixed, None for a relative one.
+    """
+
+    agent: Agent
+    at_s: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A quantity over time.
+
+    Attributes:
+        stamps_s: (T,) seconds.
+        values: (T,) or (T, 3).
+        sigma: (T,) one-sigma of a sample, in the unit of the values (rad for directions).
+    """
+
+    stamps_s: np.ndarray
+    values: np.ndarray
+    sigma: np.ndarray
+
+
+def viewer_axes(scene: Scene, viewer: Viewer, stamps_s: np.ndarray) -> Motion:
+    """The viewer's frame at each of `stamps_s` (T,); held fixed for an absolute viewpoint."""
+    if viewer.at_s is None:
+        return motion(scene, viewer.agent, stamps_s, axes=True)
+    once = motion(scene, viewer.agent, np.array([viewer.at_s]), axes=True)
+    n = len(stamps_s)
+    return Motion(
+        stamps_s,
+        np.broadcast_to(once.positions_m, (n, 3)),
+        np.broadcast_to(once.covariances, (n, 3, 3)),
+        np.broadcast_to(once.rotations, (n, 3, 3)),
+        np.broadcast_to(once.heading_sigma_rad, (n,)),
+    )
+
+
+def distance(scene: Scene, subject: Agent, other: Agent, stamps_s: np.ndarray) -> Series:
+    """Distance between two centres: |p_subject - p_other|, metres."""
+    a, b = motion(scene, subject, stamps_s), motion(scene, other, stamps_s)
+    d = a.positions_m - b.positions_m
+    length = np.linalg.norm(d, axis=1)
+    return Series(stamps_s, length, _sigma_along(d, a.covariances + b.covariances))
+
+
+def direction(scene: Scene, subject: Agent, other: Agent, viewer: Viewer, stamps_s: np.ndarray) -> Series:
+    """Direction of the subject as seen from the other: R_viewer^T (p_subject - p_other), metres."""
+    a, b = motion(scene, subject, stamps_s), motion(scene, other, stamps_s)
+    view = viewer_axes(scene, viewer, stamps_s)
+    d = a.positions_m - b.positions_m
+    length = np.maximum(np.linalg.norm(d, axis=1), 1e-9)
+    across = np.sqrt(np.trace(a.covariances + b.covariances, axis1=1, axis2=2) / 3.0) / length
+    return Series(stamps_s, _to_view(view, d), np.hypot(across, view.heading_sigma_rad))
+
+
+def orientation(scene: Scene, subject: Agent, viewer: Viewer, stamps_s: np.ndarray) -> Series:
+    """The subject's forward axis in the viewer's frame."""
+    forward = motion(scene, subject, stamps_s, axes=True)
+    view = viewer_axes(scene, viewer, stamps_s)
+    return Series(
+        stamps_s,
+        _to_view(view, forward.rotations[:, :, 0]),
+        np.hypot(forward.heading_sigma_rad, view.heading_sigma_rad),
+    )
+
+
+def position_in_view(scene: Scene, subject: Agent, viewer: Viewer, stamps_s: np.ndarray) -> Series:
+    """The subject's position in the viewer's frame, metres; sigma includes what the viewer's heading noise does."""
+    a = motion(scene, subject, stamps_s)
+    if subject.name == viewer.agent.name and viewer.at_s is None:
+        return Series(stamps_s, np.zeros((len(stamps_s), 3)), np.zeros(len(stamps_s)))
+    view = viewer_axes(scene, viewer, stamps_s)
+    d = a.positions_m - view.positions_m
+    if viewer.at_s is not None:
+        return Series(stamps_s, _to_view(view, d), largest_sigma(a.covariances))
+    swing = view.heading_sigma_rad * np.linalg.norm(d, axis=1)
+    return Series(stamps_s, _to_view(view, d), np.hypot(largest_sigma(a.covariances + view.covariances), swing))
+
+
+def speed(position: Series, rules: RobustRules = DEFAULT_RULES) -> Series:
+    """Speed from positions in a viewer's frame: length of the slope of a line over about a second, m/s."""
+    velocity, spans, counts = velocities(position.stamps_s, position.values, position.stamps_s, rules)
+    noise = change_sigma(position.sigma, spans, counts, rules) / np.maximum(spans, 1e-9)
+    return Series(position.stamps_s, np.linalg.norm(velocity, axis=1), noise)
+
+
+def heading(position: Series, at_s: float, rules: RobustRules = DEFAULT_RULES) -> tuple[np.ndarray, float]:
+    """Velocity (3,) at a time in m/s and its one-sigma."""
+    velocity, spans, counts = velocities(position.stamps_s, position.values, np.array([at_s]), rules)
+    sigma = float(np.median(position.sigma))
+    return velocity[0], float(change_sigma(sigma, spans[0], counts[0], rules) / max(spans[0], 1e-9))
+
+
+def require_two_things(subject: Agent, other: Agent) -> None:
+    """Refuses a relation of a thing with itself."""
+    if subject.name == other.name and (subject.track is None) == (other.track is None):
+        raise DeclineError("BAD_REQUEST", f"{subject.label} is compared with itself; name two different things", ())
+
+
+def _to_view(view: Motion, vectors_world: np.ndarray) -> np.ndarray:
+    return np.einsum("tji,tj->ti", view.rotations, vectors_world)
+
+
+def _sigma_along(d: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    unit = d / np.maximum(np.linalg.norm(d, axis=1, keepdims=True), 1e-12)
+    return np.sqrt(np.maximum(np.einsum("ti,tij,tj->t", unit, covariances, unit), 0.0))
+
+
+def largest_sigma(covariances: np.ndarray) -> np.ndarray:
+    """An upper bound of the largest standard deviation: the square root of the largest row sum."""
+    return np.sqrt(np.abs(covariances).sum(axis=2).max(axis=1))
+

@@ -1,0 +1,427 @@
+"""Series -> states: the robust rules. Scale-free, rate-free and aware of noise (see `rules.RobustRules`).
+
+A quantity changes when |change| > max(3 sigma, 5 %) over at least half a second. Trends are found by cutting the
+series into the straight pieces that explain it best (optimal partitioning, Jackson et al. 2005, with one price a
+piece), then judging each piece; equal neighbours are merged and judged again together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dsr_core.reasoning.answer import State
+from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
+
+_TINY = 1e-12
+#: Relative to the size of the numbers: what is below this is rounding, not a change.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """States with how safe they are.
+
+    Attributes:
+        states: What held when; neighbours differ.
+        margin: Distance of the weakest decision from its threshold, in the unit of the series.
+        confidence: Probability that no decision would flip with fresh noise, 0..1.
+        certain: False when the noise is too large to tell a change from none.
+    """
+
+    states: tuple[State, ...]
+    margin: float
+    confidence: float
+    certain: bool = True
+
+
+def change_sigma(sigma: np.ndarray, span_s: np.ndarray, samples: np.ndarray, rules: RobustRules = DEFAULT_RULES):
+    """One-sigma of the change of a fitted line over `span_s` seconds.
+
+    The white share averages out over the samples (variance of a slope: 12 s^2 / (n L^2)); the drifting share is an
+    Ornstein-Uhlenbeck error, whose difference over L has the variance 2 s^2 (1 - exp(-L / tau)), plus slow growth.
+
+    Args:
+        sigma: One-sigma of one sample. span_s: L. samples: number of samples in the span. All broadcast.
+    """
+    white = 12.0 * (1.0 - rules.drift_share) / np.maximum(samples, 2)
+    drift = rules.drift_share * (2.0 * -np.expm1(-span_s / rules.drift_time_s) + span_s / rules.drift_growth_s)
+    return sigma * np.sqrt(np.minimum(white, 2.0 * (1.0 - rules.drift_share)) + drift)
+
+
+def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
+    """States "increasing", "constant", "decreasing" of a non-negative quantity.
+
+    Args:
+        stamps_s: (T,) increasing seconds.
+        values: (T,) quantity.
+        sigma: (T,) or number, one-sigma of a sample; None means exact.
+    """
+    t, x = np.asarray(stamps_s, float), np.asarray(values, float)
+    sigma = np.broadcast_to(0.0 if sigma is None else np.asarray(sigma, float), t.shape)
+    floor = 0.2 * float(np.abs(x).max(initial=0.0))
+    tolerance = np.maximum(np.maximum(np.abs(x), floor) * rules.fraction / rules.sigmas, sigma)
+    pieces = _straight_pieces(t, x[:, None], tolerance, rules)
+    pieces = [part for piece in pieces for part in _split_at_turn(x, *piece, rules.sigmas * tolerance, sigma, rules)]
+
+    def judge(lo, hi):
+        a, b = _line(t[lo:hi], x[lo:hi])
+        span = t[hi - 1] - t[lo]
+        change = b * span
+        reference = max(abs(a + b * (t[lo] + t[hi - 1]) / 2), floor)
+        noise = float(change_sigma(np.median(sigma[lo:hi]), span, hi - lo, rules))
+        threshold = max(rules.sigmas * noise, rules.fraction * reference, _ROUNDING * reference)
+        label = "constant" if abs(change) <= threshold else "increasing" if change > 0 else "decreasing"
+        certain = label != "constant" or rules.sigmas * noise <= rules.uncertain_fraction * reference
+        return label, abs(abs(change) - threshold), noise, certain, (a, b)
+
+    return _merge_and_judge(t, pieces, judge, lambda p, q, cut: _trend_boundary(t, x, p, q, cut), rules.min_duration_s)
+
+
+def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
+    """States "moving", "still" of positions in the world.
+
+    Args:
+        stamps_s: (T,) increasing seconds.
+        positions_m: (T, 3) positions.
+        sigma_m: (T,) or number, one-sigma of a position along its most uncertain axis.
+        length_m: Length of the thing; 5 % of it is the least motion that counts. None or NaN: any motion beyond noise.
+    """
+    t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
+    sigma = np.broadcast_to(0.0 if sigma_m is None else np.asarray(sigma_m, float), t.shape)
+    least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
+    least = max(least, _ROUNDING * float(np.abs(p).max(initial=0.0)))
+    pieces = _straight_pieces(t, p, np.maximum(sigma, least / rules.sigmas), rules)
+
+    def judge(lo, hi):
+        span = t[hi - 1] - t[lo]
+        _, slope = _line(t[lo:hi], p[lo:hi])
+        change = float(np.linalg.norm(slope) * span)
+        noise = float(change_sigma(np.median(sigma[lo:hi]), span, hi - lo, rules))
+        threshold = max(rules.sigmas * noise, least)
+        label = "moving" if change > threshold else "still"
+        certain = label == "moving" or length_m is None or not rules.sigmas * noise > 2.0 * length_m
+        return label, abs(change - threshold), noise, certain, None
+
+    return _merge_and_judge(t, pieces, judge, None, rules.min_duration_s)
+
+
+def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DEFAULT_RULES) -> bool:
+    """Whether positions (T, 3) left their place at any time: a quick summary of `motion_states`."""
+    t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
+    parts = np.array_split(np.arange(len(t)), min(8, max(len(t) // 3, 1)))
+    centres = np.stack([p[i].mean(axis=0) for i in parts])
+    middles = np.array([t[i].mean() for i in parts])
+    noise = change_sigma(np.median(sigma_m), np.abs(middles - middles[:, None]), min(len(i) for i in parts) * 2, rules)
+    least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
+    least = max(least, _ROUNDING * float(np.abs(p).max(initial=0.0)))
+    distance = np.linalg.norm(centres - centres[:, None], axis=-1)
+    return bool(np.any(distance > np.maximum(rules.sigmas * noise, least)))
+
+
+def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
+    """States "first_faster", "same", "second_faster" of two speeds.
+
+    Where no instant alone is decisive, the means over the whole window are compared.
+
+    Args:
+        stamps_s: (T,) increasing seconds.
+        first: (T,) speed of the first.
+        second: (T,) speed of the second.
+        sigma: (T,) or number, one-sigma of the difference at one time.
+    """
+    t = np.asarray(stamps_s, float)
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    sigma = np.broadcast_to(0.0 if sigma is None else np.asarray(sigma, float), t.shape)
+    difference, scale = a - b, np.maximum(np.abs(a), np.abs(b))
+    scale = np.maximum(scale, 0.2 * scale.max(initial=0.0))
+    threshold = np.maximum(np.maximum(rules.sigmas * sigma, rules.fraction * scale), _ROUNDING * scale)
+    sides = _hysteresis(difference, threshold, 0.5 * threshold)
+    if not sides.any():
+        mean = float(_mean_over_time(t, difference))
+        mean_threshold = max(
+            rules.sigmas * float(np.median(sigma)) * _averaging(t, rules), rules.fraction * float(scale.mean()), _TINY
+        )
+        if abs(mean) > mean_threshold:
+            sides = np.full(len(t), int(np.sign(mean)))
+            threshold = np.full(len(t), mean_threshold)
+            difference = np.full(len(t), mean)
+            sigma = sigma * _averaging(t, rules)
+    names = {1: "first_faster", 0: "same", -1: "second_faster"}
+    return _from_labels(t, [names[int(s)] for s in sides], np.abs(np.abs(difference) - threshold), sigma, rules)
+
+
+def direction_states(stamps_s, vectors, sigma_rad=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
+    """States such as "front|left" of vectors in the viewer's frame (x forward, y left, z up).
+
+    Args:
+        stamps_s: (T,) increasing seconds.
+        vectors: (T, 3) vectors of any length.
+        sigma_rad: (T,) or number, one-sigma of the direction.
+    """
+    t, v = np.asarray(stamps_s, float), np.asarray(vectors, float)
+    length = np.linalg.norm(v, axis=1, keepdims=True)
+    unit = v / np.maximum(length, _TINY)
+    sigma = np.broadcast_to(0.0 if sigma_rad is None else np.asarray(sigma_rad, float), t.shape)
+    leave = np.maximum(rules.direction_threshold - np.maximum(rules.direction_hysteresis, sigma), 0.05)
+    enter = np.full(len(t), rules.direction_threshold)
+    sides = np.stack([_hysteresis(unit[:, i], enter, leave) for i in range(3)], axis=1)
+    labels = [direction_label(s) for s in sides]
+    # A unit vector has a component beyond 0.577, so only a vector of no length gives an empty label.
+    slack = np.abs(np.abs(unit) - rules.direction_threshold).min(axis=1)
+    judged = _from_labels(t, labels, slack, sigma, rules)
+    certain = float(np.median(sigma)) <= rules.uncertain_angle_rad and bool(np.all(length > 0))
+    return Judgement(judged.states, judged.margin, judged.confidence, certain)
+
+
+_SIDES = (("front", "behind"), ("left", "right"), ("above", "below"))
+
+
+def direction_label(sides) -> str:
+    """The label of three signs (forward, left, up): (1, 1, 0) is "front|left"."""
+    return "|".join(names[0] if s > 0 else names[1] for s, names in zip(sides, _SIDES, strict=True) if s)
+
+
+def robust_states(kind: str, *series, stamps_s=None, sigma=None, rules: RobustRules = DEFAULT_RULES) -> list[State]:
+    """States of bare series, one sample a second where no stamps are given.
+
+    Args:
+        kind: distance, speed: one (T,); direction, orientation: one (T, 3); speed_comparison: two (T,);
+            direction_prediction: one (3,).
+        stamps_s: (T,) seconds.
+        sigma: One-sigma of a sample: number or (T,), in the unit of the series (rad for directions).
+    """
+    if kind == "direction_prediction":
+        vector = np.asarray(series[0], float).reshape(1, 3)
+        return list(direction_states([0.0], vector, sigma, rules).states)
+    t = np.arange(len(series[0]), dtype=float) if stamps_s is None else np.asarray(stamps_s, float)
+    if kind in ("distance", "speed"):
+        return list(trend_states(t, series[0], sigma, rules).states)
+    if kind in ("direction", "orientation"):
+        return list(direction_states(t, series[0], sigma, rules).states)
+    if kind == "speed_comparison":
+        return list(comparison_states(t, series[0], series[1], sigma, rules).states)
+    raise ValueError(f"kind {kind!r} has no bare series")
+
+
+# --- straight pieces -------------------------------------------------------------------------------------------------
+
+
+def _straight_pieces(t, x, tolerance, rules) -> list[tuple[int, int]]:
+    """Index ranges [lo, hi) of the straight pieces that explain x (T, k) best at one `split_cost` a piece."""
+    n = len(t)
+    step = np.diff(t)
+    limit = rules.noise_time_s
+    weight = np.empty(n)
+    weight[1:-1] = (np.minimum(step[1:], limit) + np.minimum(step[:-1], limit)) / 2
+    weight[0], weight[-1] = (min(step[0], limit) / 2, min(step[-1], limit) / 2) if n > 1 else (1.0, 1.0)
+    weight = np.maximum(weight / limit, _TINY) / np.maximum(tolerance, _TINY) ** 2
+    weight *= np.median(tolerance.clip(_TINY)) ** 2
+    price = rules.split_cost * float(np.median(tolerance.clip(_TINY)) ** 2)
+    tc, xc = t - t.mean(), x - x.mean(axis=0)
+
+    def running(a):
+        return np.concatenate([np.zeros((1, *a.shape[1:])), np.cumsum(a, axis=0)])
+
+    S0, S1, S2 = running(weight), running(weight * tc), running(weight * tc**2)
+    Y1, Y2, YT = running(weight[:, None] * xc), running(weight[:, None] * xc**2), running((weight * tc)[:, None] * xc)
+    # cost[i, j] of samples i .. j-1 as one line: weighted residual of the least-squares fit
+    m0 = S0[None, :] - S0[:, None]
+    m0 = np.where(m0 > 0, m0, 1.0)
+    m1, m2 = S1[None, :] - S1[:, None], S2[None, :] - S2[:, None]
+    denominator = np.maximum(m2 - m1**2 / m0, _TINY)
+    cost = np.zeros((n + 1, n + 1))
+    for k in range(x.shape[1]):
+        y1, y2, yt = (a[None, :, k] - a[:, None, k] for a in (Y1, Y2, YT))
+        cost += (y2 - y1**2 / m0) - (yt - m1 * y1 / m0) ** 2 / denominator
+    cost = np.maximum(cost, 0.0) + price
+    stamp_end = np.concatenate([t[:1], t])  # stamp of the last sample of a piece that ends before j
+    too_short = stamp_end[None, 1:] - t[:, None] < rules.min_duration_s - 1e-9
+    cost[:-1, 1:][too_short] = np.inf
+    cost[0, n] = min(cost[0, n], 1e300)  # the whole window is always allowed
+    best, origin = np.empty(n + 1), np.zeros(n + 1, int)
+    best[0] = 0.0
+    for j in range(1, n + 1):
+        total = best[:j] + cost[:j, j]
+        origin[j] = total.argmin()
+        best[j] = total[origin[j]]
+    if not np.isfinite(best[n]):
+        return [(0, n)]
+    pieces, j = [], n
+    while j > 0:
+        pieces.append((int(origin[j]), j))
+        j = int(origin[j])
+    return pieces[::-1]
+
+
+def _line(t, x):
+    """Intercept and slope of the least-squares line through (t, x)."""
+    centre = t.mean()
+    spread = ((t - centre) ** 2).sum()
+    slope = ((t - centre) @ (x - x.mean(axis=0))) / spread if spread > 0 else x[0] * 0.0
+    return x.mean(axis=0) - slope * centre, slope
+
+
+def _without_slivers(states: list[State], min_duration_s: float) -> tuple[State, ...]:
+    """Gives states that the exact boundaries left too short to their neighbours."""
+    while len(states) > 1:
+        k = min(range(len(states)), key=lambda i: states[i].end - states[i].start)
+        if states[k].end - states[k].start >= min_duration_s - 1e-9:
+            break
+        sliver = states.pop(k)
+        if k == 0:
+            states[0] = replace(states[0], start=sliver.start)
+        elif k == len(states):
+            states[-1] = replace(states[-1], end=sliver.end)
+        elif states[k - 1].label == states[k].label:
+            states[k - 1 : k + 1] = [State(states[k].label, states[k - 1].start, states[k].end)]
+        else:
+            middle = (sliver.start + sliver.end) / 2
+            states[k - 1 : k + 1] = [replace(states[k - 1], end=middle), replace(states[k], start=middle)]
+    return tuple(states)
+
+
+def _merge_and_judge(t, pieces, judge, boundary, min_duration_s) -> Judgement:
+    """Judges pieces, merges equal neighbours, and judges merged "nothing changed" runs again as one."""
+    judged = [[lo, hi, [judge(lo, hi)]] for lo, hi in pieces]
+    while True:
+        runs = [judged[0]]
+        for lo, hi, verdicts in judged[1:]:
+            if runs[-1][2][-1][0] == verdicts[0][0]:
+                runs[-1] = [runs[-1][0], hi, runs[-1][2] + verdicts]
+            else:
+                runs.append([lo, hi, verdicts])
+        again = False
+        for run in runs:
+            if len(run[2]) > 1 and run[2][0][0] in ("constant", "still"):
+                whole = judge(run[0], run[1])
+                again |= whole[0] != run[2][0][0]
+                run[2] = [whole]
+        judged = runs
+        if not again:
+            break
+    cuts = [float(t[0])]
+    for before, after in zip(judged, judged[1:], strict=False):
+        cut = (t[before[1] - 1] + t[after[0]]) / 2
+        if boundary is not None:
+            cut = boundary(before, after, cut)
+        cuts.append(float(max(cut, cuts[-1])))
+    cuts.append(float(t[-1]))
+    states = _without_slivers([State(run[2][0][0], cuts[i], cuts[i + 1]) for i, run in enumerate(judged)], min_duration_s)
+    verdicts = [v for run in judged for v in run[2]]
+    confidence = min(_probability(v[1], v[2]) for v in verdicts)
+    return Judgement(states, min(v[1] for v in verdicts), confidence, all(v[3] for v in verdicts))
+
+
+def _split_at_turn(x, lo: int, hi: int, threshold, sigma, rules) -> list[tuple[int, int]]:
+    """Cuts a piece where the quantity turns inside it by more than a change that counts.
+
+    A line through a short turn (a car that passes close by) is level although nothing is constant.
+    """
+    if hi - lo < 4:
+        return [(lo, hi)]
+    k = lo + 1 + int(np.abs(x[lo + 1 : hi - 1] - (x[lo] + x[hi - 1]) / 2).argmax())
+    needed = max(threshold[k], 1.5 * rules.sigmas * sigma[k])
+    turned = min(abs(x[k] - x[lo]), abs(x[k] - x[hi - 1])) > needed and (x[k] - x[lo]) * (x[k] - x[hi - 1]) > 0
+    return [(lo, k + 1), (k, hi)] if turned else [(lo, hi)]
+
+
+def _trend_boundary(t, x, before, after, cut: float) -> float:
+    """The turning point between opposite trends; else where the two lines meet."""
+    if "constant" in (before[2][-1][0], after[2][0][0]):
+        return _where_lines_cross(t, before, after, cut)
+    near = np.flatnonzero(np.abs(t - cut) <= 0.75)
+    near = near[(near >= before[0]) & (near < after[1])]
+    if len(near) < 3:
+        return cut
+    sign = 1.0 if after[2][0][0] == "increasing" else -1.0
+    k = int(np.clip(near[(sign * x[near]).argmin()], 1, len(t) - 2))
+    left, middle, right = sign * x[k - 1 : k + 2]
+    bend = left - 2 * middle + right
+    shift = 0.5 * (left - right) / bend if bend > 0 else 0.0
+    return float(t[k] + np.clip(shift, -0.5, 0.5) * (t[k + 1] - t[k - 1]) / 2)
+
+
+def _where_lines_cross(t, before, after, cut: float) -> float:
+    """Time at which the last line of one run meets the first line of the next, if that is near the cut."""
+    (a0, b0), (a1, b1) = before[2][-1][4], after[2][0][4]
+    if abs(b0 - b1) < _TINY:
+        return cut
+    crossing = (a1 - a0) / (b0 - b1)
+    reach = max(0.25, 1.5 * (t[after[0]] - t[before[1] - 1]))
+    return crossing if abs(crossing - cut) <= reach else cut
+
+
+# --- thresholds with hysteresis --------------------------------------------------------------------------------------
+
+
+def _hysteresis(x, enter, leave):
+    """Sign of x (T,) beyond `enter` (T,), kept while it stays beyond `leave` (T,); 0 in between."""
+    sides = np.zeros(len(x), int)
+    side = 0
+    for i, (value, up, down) in enumerate(zip(x.tolist(), enter.tolist(), leave.tolist(), strict=True)):
+        if side and value * side < down:
+            side = 0
+        if not side and abs(value) > up:
+            side = 1 if value > 0 else -1
+        sides[i] = side
+    return sides
+
+
+def _from_labels(t, labels: list[str], slack, sigma, rules) -> Judgement:
+    """Runs of equal labels; runs shorter than the minimum duration go to their longer neighbour."""
+    runs: list[list] = []  # [label, first index, last index]
+    for i, label in enumerate(labels):
+        if runs and runs[-1][0] == label:
+            runs[-1][2] = i
+        else:
+            runs.append([label, i, i])
+
+    def edges(k):
+        start = t[0] if k == 0 else (t[runs[k][1] - 1] + t[runs[k][1]]) / 2
+        end = t[-1] if k == len(runs) - 1 else (t[runs[k][2]] + t[runs[k][2] + 1]) / 2
+        return float(start), float(end)
+
+    def length(k):
+        start, end = edges(k)
+        return end - start
+
+    while len(runs) > 1:
+        shortest = min(range(len(runs)), key=length)
+        if length(shortest) >= rules.min_duration_s - 1e-9:
+            break
+        around = [k for k in (shortest - 1, shortest + 1) if 0 <= k < len(runs)]
+        keep = max(around, key=length)
+        runs[shortest][0] = runs[keep][0]
+        merged = [runs[0]]
+        for run in runs[1:]:
+            if run[0] == merged[-1][0]:
+                merged[-1][2] = run[2]
+            else:
+                merged.append(run)
+        runs = merged
+    states = tuple(State(run[0], *edges(k)) for k, run in enumerate(runs))
+    margins, confidences = [], []
+    for _, first, last in runs:
+        best = first + int(np.argmax(slack[first : last + 1] - sigma[first : last + 1]))
+        margins.append(float(np.median(slack[first : last + 1])))
+        confidences.append(_probability(float(slack[best]), float(sigma[best])))
+    return Judgement(states, min(margins), min(confidences))
+
+
+def _mean_over_time(t, x) -> float:
+    return np.trapezoid(x, t) / (t[-1] - t[0]) if len(t) > 1 and hasattr(np, "trapezoid") else float(np.mean(x))
+
+
+def _averaging(t, rules) -> float:
+    """Factor by which averaging over the window lowers the noise of one instant's speed."""
+    return 1.0 / math.sqrt(max((t[-1] - t[0]) / (2.0 * rules.speed_half_window_s), 1.0))
+
+
+def _probability(margin: float, sigma: float) -> float:
+    """Probability that noise of this sigma does not carry a value over a threshold `margin` away."""
+    if sigma <= 0:
+        return 0.999
+    return min(0.5 * (1.0 + math.erf(margin / sigma / math.sqrt(2.0))), 0.999)
