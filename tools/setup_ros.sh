@@ -24,11 +24,13 @@ fingerprint() {                # inputs, Python and the ROS wheels that are ther
     ls -d "$venv/share/dsr_ros/python/dsr_ros/srv"
   } 2>/dev/null | sha256sum
 }
-data() {                       # launch and config files are copied every time: they cost nothing
+data() {                       # launch and config files are compared every time: that costs nothing
   mkdir -p "$venv/share/dsr_ros"
   for folder in launch config; do
-    rm -rf "$venv/share/dsr_ros/$folder"
-    if [ -d "$repo/$folder" ]; then cp -r "$repo/$folder" "$venv/share/dsr_ros/$folder"; fi
+    if ! diff -rq "$repo/$folder" "$venv/share/dsr_ros/$folder" >/dev/null 2>&1; then
+      rm -rf "$venv/share/dsr_ros/$folder"
+      if [ -d "$repo/$folder" ]; then cp -r "$repo/$folder" "$venv/share/dsr_ros/$folder"; fi
+    fi
   done
 }
 if [ -f "$state/stamp" ] && [ "$(cat "$state/stamp")" = "$(fingerprint "$@")" ]; then
