@@ -1,0 +1,1 @@
+"""Frames to observations: detectors and the lifting of what they find."""

@@ -1,0 +1,75 @@
+"""Which observation belongs to which track: gated likelihood, labels, sizes and upstream ids, solved as an assignment."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from dsr_core.tracking import filter as kalman
+from dsr_core.tracking.config import TrackerConfig
+
+
+class Labels:
+    """Numbers labels and their groups, so that compatibility is an array operation."""
+
+    def __init__(self, groups: tuple[tuple[str, ...], ...]):
+        self._group_of = {label: i for i, group in enumerate(groups) for label in group}
+        self._numbers: dict[str, tuple[int, int]] = {}
+        self._names: list[str] = []
+
+    def number(self, label: str) -> tuple[int, int]:
+        """(label's number, its group's number)."""
+        found = self._numbers.get(label)
+        if found is None:
+            group = self._group_of.get(label.lower(), -1 - len(self._numbers))
+            found = self._numbers[label] = (len(self._numbers), group)
+            self._names.append(label)
+        return found
+
+    def name(self, number: int) -> str:
+        """The label of a number."""
+        return self._names[number]
+
+
+def assign(
+    track: dict[str, np.ndarray],
+    seen: dict[str, np.ndarray],
+    config: TrackerConfig,
+) -> np.ndarray:
+    """Pairs (K, 2) of track and observation indices, sorted by track.
+
+    A pair must lie in the gate and be likelier than a new thing at that place; among all such assignments the one with
+    the largest total log-likelihood ratio is taken.
+
+    Args:
+        track: mean (N, 6), cov (N, 6, 6), label (N, 2) numbers of label and group, size (N, 3), upstream (N,) int.
+        seen: position (M, 3), cov (M, 3, 3), label (M, 2), size (M, 3), upstream (M,) int; -1 is no upstream id.
+        config: Constants.
+    """
+    n, m = len(track["mean"]), len(seen["position"])
+    if n == 0 or m == 0:
+        return np.zeros((0, 2), int)
+    same_id = (track["upstream"][:, None] == seen["upstream"]) & (seen["upstream"] >= 0)
+    gate = np.where(same_id, config.gate_chi2 * config.id_gate_factor, config.gate_chi2)
+    compatible = (track["label"][:, None, 1] == seen["label"][:, 1]) | same_id
+    # No direction of S is longer than its trace allows, so this keeps every pair inside the gate.
+    reach = np.trace(track["cov"][:, :3, :3], axis1=1, axis2=2)[:, None] + np.trace(seen["cov"], axis1=1, axis2=2)
+    between = seen["position"] - track["mean"][:, None, :3]
+    i, j = np.nonzero(compatible & (np.einsum("nmi,nmi->nm", between, between) <= gate * reach))
+    if not len(i):
+        return np.zeros((0, 2), int)
+    squared, log_det = kalman.squared_distances(between[i, j], track["cov"][i, :3, :3] + seen["cov"][j])
+    cost = squared + log_det
+    cost += config.label_penalty * (track["label"][i, 0] != seen["label"][j, 0])
+    with np.errstate(invalid="ignore"):
+        ratio = np.log(seen["size"][j] / track["size"][i]) / config.size_log_sigma
+    cost += np.minimum(np.nan_to_num(np.einsum("ki,ki->k", ratio, ratio), nan=0.0), config.size_penalty_max)
+    both = (track["upstream"][i] >= 0) & (seen["upstream"][j] >= 0)
+    cost += np.where(same_id[i, j], -config.id_bonus, np.where(both, config.id_penalty, 0.0))
+    gain = -2.0 * np.log(config.new_things_per_m3) - cost
+    good = (squared <= gate[i, j]) & (gain > 0)
+    value = np.zeros((n, m))
+    value[i[good], j[good]] = gain[good]
+    rows, columns = linear_sum_assignment(-value)
+    real = value[rows, columns] > 0
+    return np.stack([rows[real], columns[real]], axis=1)

@@ -1,0 +1,108 @@
+"""Every constant of the tracker, in one place and checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dsr_core.errors import TrackingError
+
+#: Classes that detectors take for one another.
+DEFAULT_LABEL_GROUPS = (
+    ("car", "van", "truck", "bus", "vehicle"),
+    ("person", "pedestrian", "cyclist", "bicyclist", "person_sitting"),
+)
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Constants of the tracker.
+
+    Attributes:
+        acceleration_density: Spectral density of the white acceleration, m^2/s^3; the speed of a thing wanders by
+            sqrt(acceleration_density * t) in t seconds.
+        initial_speed_sigma_mps: One-sigma of each component of an unseen velocity, m/s.
+        min_measurement_sigma_m: Added (as a variance) to every measurement.
+        noise_correlation_s: Time over which a detector's errors stay alike; measurement covariances are inflated so
+            that the filter does not take them for independent. 0 means independent.
+        gate_chi2: Largest squared Mahalanobis distance (3 degrees of freedom) of a match.
+        id_gate_factor: Factor of the gate where an upstream tracker's id agrees.
+        new_things_per_m3: Density of new things and false alarms; a match must be likelier than a new thing.
+        high_score: Observations with at least this score are matched first and may begin tracks.
+        low_score: Observations below are ignored.
+        label_penalty: Added to the squared distance where labels of one group differ.
+        label_groups: Labels that may be matched with each other; others match their own only.
+        size_log_sigma: One-sigma of the logarithm of a size's ratio.
+        size_penalty_max: Largest penalty for differing sizes.
+        id_bonus: Subtracted from the squared distance where an upstream tracker's id agrees.
+        id_penalty: Added where both have an upstream id and these differ.
+        confirm_hits: Hits (M) that make a track.
+        confirm_window: Frames (N) in which they must fall.
+        confirm_s: Least time between the first hit and the confirmation.
+        confirm_score: Least mean score of the hits at confirmation.
+        max_coast_s: A confirmed track survives this long without an observation.
+        tentative_coast_s: The same for a track that is not confirmed yet.
+        birth_exclusion: An observation nearer to a just matched track than this part of the thing's width is a
+            duplicate and begins no track.
+        heading_density: Random walk of the heading, rad^2/s.
+        heading_vote_s: Time constant of the memory for front/back votes.
+        heading_motion_weight: Weight of the motion's direction against the detector's votes (1) on front and back.
+        heading_motion_speed_mps: Slowest motion that says something about the heading.
+        size_memory: Number of observations over which a size is averaged.
+        moving_speed_mps: Slowest speed that `TrackState.moving` calls moving.
+        moving_sigmas: How many sigmas from standing still that speed must be.
+        max_tracks: Most tracks at a time; the weakest tentative ones give way.
+    """
+
+    acceleration_density: float = 1.0
+    initial_speed_sigma_mps: float = 8.0
+    min_measurement_sigma_m: float = 0.01
+    noise_correlation_s: float = 0.0
+    gate_chi2: float = 16.0
+    id_gate_factor: float = 4.0
+    new_things_per_m3: float = 1e-3
+    high_score: float = 0.5
+    low_score: float = 0.1
+    label_penalty: float = 4.0
+    label_groups: tuple[tuple[str, ...], ...] = DEFAULT_LABEL_GROUPS
+    size_log_sigma: float = 0.3
+    size_penalty_max: float = 6.0
+    id_bonus: float = 50.0
+    id_penalty: float = 6.0
+    confirm_hits: int = 3
+    confirm_window: int = 5
+    confirm_s: float = 0.2
+    confirm_score: float = 0.5
+    max_coast_s: float = 3.0
+    tentative_coast_s: float = 0.7
+    birth_exclusion: float = 0.5
+    heading_density: float = 0.05
+    heading_vote_s: float = 1.5
+    heading_motion_weight: float = 0.6
+    heading_motion_speed_mps: float = 0.5
+    size_memory: int = 30
+    moving_speed_mps: float = 0.25
+    moving_sigmas: float = 3.0
+    max_tracks: int = 1000
+
+    def __post_init__(self):
+        positive = (
+            "acceleration_density initial_speed_sigma_mps min_measurement_sigma_m gate_chi2 id_gate_factor new_things_per_m3"
+            " size_log_sigma confirm_hits confirm_window max_coast_s tentative_coast_s heading_density heading_vote_s size_memory max_tracks"
+        )
+        for name in positive.split():
+            if not getattr(self, name) > 0:
+                raise TrackingError(f"tracker: {name} = {getattr(self, name)} must be positive")
+        not_negative = (
+            "noise_correlation_s label_penalty size_penalty_max id_bonus id_penalty confirm_s birth_exclusion"
+            " heading_motion_weight heading_motion_speed_mps moving_speed_mps moving_sigmas"
+        )
+        for name in not_negative.split():
+            if not getattr(self, name) >= 0:
+                raise TrackingError(f"tracker: {name} = {getattr(self, name)} must not be negative")
+        if not 0 <= self.low_score <= self.high_score <= 1 or not 0 <= self.confirm_score <= 1:
+            raise TrackingError(
+                f"tracker: 0 <= low_score ({self.low_score}) <= high_score ({self.high_score}) <= 1 and"
+                f" confirm_score ({self.confirm_score}) in 0..1 are needed"
+            )
+        if self.confirm_hits > self.confirm_window:
+            raise TrackingError(f"tracker: confirm_hits {self.confirm_hits} cannot fall in confirm_window {self.confirm_window} frames")

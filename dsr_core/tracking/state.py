@@ -1,0 +1,99 @@
+"""What the tracker says: the newest state of a track, and the samples that a step adds to the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class TrackState:
+    """The newest state of one confirmed track.
+
+    Attributes:
+        id: Identity.
+        label: Class name.
+        score: Running mean of the detector's scores.
+        position_world_m: (3,) centre.
+        velocity_world_mps: (3,).
+        covariance: (6, 6) of position and velocity.
+        orientation_world_xyzw: (4,), NaN where unknown.
+        orientation_sigma_rad: One-sigma of the heading, NaN where unknown.
+        size_lwh_m: (3,), NaN where unknown.
+        observed: False where the state is predicted.
+        first_seen_s: Second of the first observation on the scene's clock.
+        last_seen_s: Second of the newest observation.
+        samples: Number of observations.
+        moving: Moving in the world.
+    """
+
+    id: str
+    label: str
+    score: float
+    position_world_m: np.ndarray
+    velocity_world_mps: np.ndarray
+    covariance: np.ndarray
+    orientation_world_xyzw: np.ndarray
+    orientation_sigma_rad: float
+    size_lwh_m: np.ndarray
+    observed: bool
+    first_seen_s: float
+    last_seen_s: float
+    samples: int
+    moving: bool
+
+
+@dataclass(frozen=True, eq=False)
+class TrackSamples:
+    """Samples of confirmed tracks, one row each; rows of one track are in time order.
+
+    Attributes:
+        ids: K identities.
+        labels: K class names.
+        stamps_s: (K,) seconds; earlier than the step's where a track has just been confirmed.
+        positions_world_m: (K, 3) filtered centres.
+        covariances: (K, 3, 3) of them.
+        velocities: (K, 3).
+        orientations_xyzw: (K, 4), NaN where unknown.
+        orientation_sigmas_rad: (K,).
+        sizes_lwh_m: (K, 3) as known at that time, NaN where unknown.
+        boxes_px: (K, 4), NaN where not seen.
+        scores: (K,) detector's score, 0 where not seen.
+        observed: (K,) bool.
+    """
+
+    ids: list[str]
+    labels: list[str]
+    stamps_s: np.ndarray
+    positions_world_m: np.ndarray
+    covariances: np.ndarray
+    velocities: np.ndarray
+    orientations_xyzw: np.ndarray
+    orientation_sigmas_rad: np.ndarray
+    sizes_lwh_m: np.ndarray
+    boxes_px: np.ndarray
+    scores: np.ndarray
+    observed: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def joined(cls, parts: list[TrackSamples]) -> TrackSamples:
+        """The samples of several parts, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        fields = {}
+        for name in cls.__dataclass_fields__:
+            values = [getattr(p, name) for p in parts]
+            fields[name] = [v for part in values for v in part] if name in ("ids", "labels") else np.concatenate(values)
+        return cls(**fields)
+
+    def take(self, index: np.ndarray) -> TrackSamples:
+        """The samples at `index` (n,) int."""
+        fields = {}
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            fields[name] = [value[i] for i in index] if name in ("ids", "labels") else value[index]
+        return TrackSamples(**fields)

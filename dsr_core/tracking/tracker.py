@@ -1,0 +1,379 @@
+"""Observations to tracks with stable ids: predict, associate, correct, begin, confirm, end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from dsr_core.errors import TrackingError
+from dsr_core.tracking import association, heading
+from dsr_core.tracking import filter as kalman
+from dsr_core.tracking.config import TrackerConfig
+from dsr_core.tracking.state import TrackSamples, TrackState
+from dsr_core.values import Observation
+
+
+@dataclass(eq=False)
+class _Bank:
+    """All live tracks as arrays of one row a track, oldest first."""
+
+    mean: np.ndarray  # (N, 6)
+    cov: np.ndarray  # (N, 6, 6)
+    orientation: np.ndarray  # (N, 4)
+    orientation_var: np.ndarray  # (N,)
+    votes: np.ndarray  # (N, 2)
+    size: np.ndarray  # (N, 3)
+    size_count: np.ndarray  # (N,)
+    box: np.ndarray  # (N, 4)
+    score: np.ndarray  # (N,) of the newest observation, 0 where not seen
+    score_mean: np.ndarray  # (N,)
+    label: np.ndarray  # (N, 2) numbers of label and group
+    upstream: np.ndarray  # (N,) number of the upstream id, -1 for none
+    first_s: np.ndarray  # (N,)
+    last_s: np.ndarray  # (N,)
+    hits: np.ndarray  # (N,)
+    frames: np.ndarray  # (N,) since the birth
+    misses: np.ndarray  # (N,) in a row
+    observed: np.ndarray  # (N,) bool
+    confirmed: np.ndarray  # (N,) bool
+    serial: np.ndarray  # (N,) id as a number, 0 while tentative
+    key: np.ndarray  # (N,) internal number, never reused
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    @classmethod
+    def empty(cls) -> _Bank:
+        shapes = {"mean": (6,), "cov": (6, 6), "orientation": (4,), "votes": (2,), "size": (3,), "box": (4,), "label": (2,)}
+        kinds = dict.fromkeys("label upstream hits frames misses serial key".split(), int) | {"observed": bool, "confirmed": bool}
+        return cls(**{f.name: np.zeros((0, *shapes.get(f.name, ())), kinds.get(f.name, float)) for f in fields(cls)})
+
+    def keep(self, part: np.ndarray) -> None:
+        for f in fields(self):
+            setattr(self, f.name, getattr(self, f.name)[part])
+
+    def append(self, **rows: np.ndarray) -> None:
+        for f in fields(self):
+            setattr(self, f.name, np.concatenate([getattr(self, f.name), rows[f.name]]))
+
+
+@dataclass(eq=False)
+class _Seen:
+    """A frame's usable observations as arrays."""
+
+    position: np.ndarray  # (M, 3)
+    cov: np.ndarray  # (M, 3, 3)
+    score: np.ndarray  # (M,)
+    size: np.ndarray  # (M, 3)
+    orientation: np.ndarray  # (M, 4)
+    orientation_sigma: np.ndarray  # (M,)
+    box: np.ndarray  # (M, 4)
+    label: np.ndarray  # (M, 2)
+    upstream: np.ndarray  # (M,)
+    names: list[str]
+
+    def association_arrays(self, part: np.ndarray) -> dict[str, np.ndarray]:
+        return {n: getattr(self, n)[part] for n in ("position", "cov", "label", "size", "upstream")}
+
+
+class Tracker:
+    """Tracks observations of one continuous world frame; deterministic.
+
+    Args:
+        config: Constants.
+    """
+
+    def __init__(self, config: TrackerConfig = TrackerConfig()):
+        self.config = config
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets everything; ids begin at "1" again."""
+        self._bank = _Bank.empty()
+        self._labels = association.Labels(self.config.label_groups)
+        self._label_votes: dict[int, dict[str, float]] = {}
+        self._pending: dict[int, list[tuple[TrackSamples, int]]] = {}
+        self._upstream: dict[str, int] = {}
+        self._newest_s: float | None = None
+        self._next_serial, self._next_key = 1, 1
+
+    def step(self, stamp_s: float, observations: tuple[Observation, ...]) -> TrackSamples:
+        """Takes one frame's observations; an empty tuple is a frame in which nothing was seen.
+
+        Args:
+            stamp_s: Seconds on the scene's clock.
+            observations: What was seen, in the world.
+
+        Returns:
+            The samples that this frame adds to confirmed tracks.
+
+        Raises:
+            TrackingError: the stamp does not increase.
+        """
+        if self._newest_s is not None and stamp_s <= self._newest_s:
+            raise TrackingError(f"stamp {stamp_s:.6f} s does not follow {self._newest_s:.6f} s; clear the tracker when the clock jumps back")
+        self._predict(stamp_s)
+        seen = self._usable(observations)
+        pairs = self._associate(seen)
+        self._correct(seen, pairs, stamp_s)
+        self._end_tentative()
+        self._begin(seen, pairs, stamp_s)
+        self._newest_s = stamp_s
+        return self._confirm_and_emit(stamp_s)
+
+    def states(self) -> list[TrackState]:
+        """The newest states of the confirmed tracks, oldest track first."""
+        b, c = self._bank, self.config
+        is_moving = kalman.moving(b.mean, b.cov, c.moving_speed_mps, c.moving_sigmas)
+        return [
+            TrackState(
+                id=str(b.serial[i]),
+                label=self._label(i),
+                score=float(b.score_mean[i]),
+                position_world_m=b.mean[i, :3].copy(),
+                velocity_world_mps=b.mean[i, 3:].copy(),
+                covariance=b.cov[i].copy(),
+                orientation_world_xyzw=_canonical(b.orientation[i]),
+                orientation_sigma_rad=float(np.sqrt(b.orientation_var[i])),
+                size_lwh_m=b.size[i].copy(),
+                observed=bool(b.observed[i]),
+                first_seen_s=float(b.first_s[i]),
+                last_seen_s=float(b.last_s[i]),
+                samples=int(b.hits[i]),
+                moving=bool(is_moving[i]),
+            )
+            for i in np.flatnonzero(b.confirmed)
+        ]
+
+    def _predict(self, stamp_s: float) -> None:
+        b, c = self._bank, self.config
+        if self._newest_s is None:
+            return
+        # A nanosecond stamp in float seconds carries rounding, hence the microsecond.
+        alive = stamp_s - b.last_s <= np.where(b.confirmed, c.max_coast_s, c.tentative_coast_s) + 1e-6
+        self._drop(~alive)
+        dt_s = stamp_s - self._newest_s
+        b.mean, b.cov = kalman.predict(b.mean, b.cov, dt_s, c.acceleration_density)
+        b.orientation_var = b.orientation_var + c.heading_density * dt_s
+        b.frames = b.frames + 1
+
+    def _usable(self, observations: tuple[Observation, ...]) -> _Seen:
+        c = self.config
+        nan3, nan4 = np.full(3, np.nan), np.full(4, np.nan)
+        used = [
+            o
+            for o in observations
+            if o.score >= c.low_score and np.isfinite(o.position_world_m).all() and np.isfinite(o.covariance_world).all()
+        ]
+        return _Seen(
+            position=np.array([o.position_world_m for o in used], float).reshape(-1, 3),
+            cov=np.array([o.covariance_world for o in used], float).reshape(-1, 3, 3) + np.eye(3) * c.min_measurement_sigma_m**2,
+            score=np.array([o.score for o in used], float),
+            size=np.array([nan3 if o.size_lwh_m is None else o.size_lwh_m for o in used], float).reshape(-1, 3),
+            orientation=np.array([nan4 if o.orientation_world_xyzw is None else o.orientation_world_xyzw for o in used], float).reshape(-1, 4),
+            orientation_sigma=np.array([max(o.orientation_sigma_rad, 0.01) for o in used], float),
+            box=np.array([nan4 if o.box_px is None else o.box_px for o in used], float).reshape(-1, 4),
+            label=np.array([self._labels.number(o.label) for o in used], int).reshape(-1, 2),
+            upstream=np.array([self._upstream.setdefault(o.id, len(self._upstream)) if o.id else -1 for o in used], int),
+            names=[o.label for o in used],
+        )
+
+    def _associate(self, seen: _Seen) -> np.ndarray:
+        """Pairs (K, 2) of track and observation: high scores against all tracks, then low ones against what is left."""
+        b, c = self._bank, self.config
+        high = np.flatnonzero(seen.score >= c.high_score)
+        low = np.flatnonzero(seen.score < c.high_score)
+        everything = np.arange(len(b))
+        first = self._assign(everything, seen, high)
+        left = np.setdiff1d(everything[b.confirmed], first[:, 0])
+        return np.concatenate([first, self._assign(left, seen, low)])
+
+    def _assign(self, tracks: np.ndarray, seen: _Seen, part: np.ndarray) -> np.ndarray:
+        b = self._bank
+        arrays = {n: getattr(b, n)[tracks] for n in ("mean", "cov", "label", "size", "upstream")}
+        pairs = association.assign(arrays, seen.association_arrays(part), self.config)
+        return np.stack([tracks[pairs[:, 0]], part[pairs[:, 1]]], axis=1)
+
+    def _correct(self, seen: _Seen, pairs: np.ndarray, stamp_s: float) -> None:
+        b, c = self._bank, self.config
+        i, j = pairs.T
+        b.observed = np.zeros(len(b), bool)
+        b.observed[i] = True
+        b.misses = np.where(b.observed, 0, b.misses + 1)
+        b.box, b.score = np.full((len(b), 4), np.nan), np.zeros(len(b))
+        if len(i):
+            dt_s = stamp_s - b.last_s[i]
+            noise = seen.cov[j] * correlation_factor(dt_s, c.noise_correlation_s)[:, None, None]
+            b.mean[i], b.cov[i] = kalman.update(b.mean[i], b.cov[i], seen.position[j], noise)
+            b.box[i], b.score[i] = seen.box[j], seen.score[j]
+            b.score_mean[i] += (seen.score[j] - b.score_mean[i]) / np.minimum(b.hits[i] + 1, c.size_memory)
+            self._correct_size(seen, i, j)
+            b.hits[i] += 1
+            b.last_s[i] = stamp_s
+            b.upstream[i] = np.where(seen.upstream[j] >= 0, seen.upstream[j], b.upstream[i])
+            is_moving = kalman.moving(b.mean[i], b.cov[i], c.heading_motion_speed_mps, c.moving_sigmas)
+            b.orientation[i], b.orientation_var[i], b.votes[i] = heading.update(
+                b.orientation[i],
+                b.orientation_var[i],
+                b.votes[i],
+                seen.orientation[j],
+                seen.orientation_sigma[j],
+                b.mean[i, 3:],
+                is_moving,
+                c.heading_motion_weight,
+                np.exp(-dt_s / c.heading_vote_s),
+            )
+            for row, column in pairs:
+                self._vote_label(row, seen.names[column], seen.score[column])
+
+    def _correct_size(self, seen: _Seen, i: np.ndarray, j: np.ndarray) -> None:
+        """Running mean with steps clipped to 20 %, so that one wrong box does not change the size."""
+        b = self._bank
+        measured = seen.size[j]
+        given, known = np.isfinite(measured).all(axis=1), np.isfinite(b.size[i]).all(axis=1)
+        first, again = i[given & ~known], i[given & known]
+        b.size[first], b.size_count[first] = measured[given & ~known], 1.0
+        if len(again):
+            old = b.size[again]
+            b.size_count[again] = np.minimum(b.size_count[again] + 1, self.config.size_memory)
+            step = np.clip(measured[given & known] - old, -0.2 * old, 0.2 * old)
+            b.size[again] = old + step / b.size_count[again, None]
+
+    def _vote_label(self, row: int, name: str, score: float) -> None:
+        """Adds a vote; the label changes when another one has clearly more."""
+        b = self._bank
+        votes = self._label_votes[int(b.key[row])]
+        votes[name] = votes.get(name, 0.0) + float(score)
+        if len(votes) > 1:
+            held = self._labels.name(b.label[row, 0])
+            best = max(votes, key=lambda n: (votes[n], n == held))
+            if votes[best] > 1.2 * votes[held]:
+                b.label[row] = self._labels.number(best)
+
+    def _label(self, row: int) -> str:
+        return self._labels.name(self._bank.label[row, 0])
+
+    def _end_tentative(self) -> None:
+        b, c = self._bank, self.config
+        spare = c.confirm_window - c.confirm_hits
+        thin = (b.frames >= c.confirm_window) & (b.hits * c.confirm_window < c.confirm_hits * b.frames)
+        self._drop(~b.confirmed & ((b.misses > spare) | thin))
+
+    def _drop(self, gone: np.ndarray) -> None:
+        b = self._bank
+        if gone.any():
+            for key in b.key[gone].tolist():
+                self._label_votes.pop(key, None)
+                self._pending.pop(key, None)
+            b.keep(~gone)
+
+    def _begin(self, seen: _Seen, pairs: np.ndarray, stamp_s: float) -> None:
+        b, c = self._bank, self.config
+        free = np.setdiff1d(np.flatnonzero(seen.score >= c.high_score), pairs[:, 1])
+        if not len(free):
+            return
+        taken_at, taken_group = [*b.mean[b.observed, :3]], [*b.label[b.observed, 1]]
+        chosen = []
+        for j in free[np.argsort(-seen.score[free], kind="stable")]:
+            width = np.min(seen.size[j, :2]) if np.isfinite(seen.size[j]).all() else 2 * np.sqrt(np.trace(seen.cov[j]) / 3)
+            if taken_at:
+                near = np.linalg.norm(np.array(taken_at) - seen.position[j], axis=1) < c.birth_exclusion * width
+                if np.any(near & (np.array(taken_group) == seen.label[j, 1])):
+                    continue
+            if len(b) + len(chosen) >= c.max_tracks:
+                break
+            chosen.append(j)
+            taken_at.append(seen.position[j])
+            taken_group.append(seen.label[j, 1])
+        j = np.array(sorted(chosen), int)
+        n = len(j)
+        mean, cov = kalman.birth(seen.position[j], seen.cov[j], c.initial_speed_sigma_mps)
+        known = np.isfinite(seen.orientation[j]).all(axis=1)
+        key = self._next_key + np.arange(n)
+        self._next_key += n
+        b.append(
+            mean=mean,
+            cov=cov,
+            orientation=np.where(known[:, None], seen.orientation[j], np.nan),
+            orientation_var=np.where(known, seen.orientation_sigma[j] ** 2, np.nan),
+            votes=np.where(known[:, None], 1.0, 0.0) * np.ones((n, 2)),
+            size=seen.size[j],
+            size_count=np.isfinite(seen.size[j]).all(axis=1).astype(float),
+            box=seen.box[j],
+            score=seen.score[j],
+            score_mean=seen.score[j],
+            label=seen.label[j],
+            upstream=seen.upstream[j],
+            first_s=np.full(n, stamp_s),
+            last_s=np.full(n, stamp_s),
+            hits=np.ones(n, int),
+            frames=np.ones(n, int),
+            misses=np.zeros(n, int),
+            observed=np.ones(n, bool),
+            confirmed=np.zeros(n, bool),
+            serial=np.zeros(n, int),
+            key=key,
+        )
+        for number, column in zip(key.tolist(), j, strict=True):
+            self._label_votes[number] = {seen.names[column]: float(seen.score[column])}
+            self._pending[number] = []
+
+    def _confirm_and_emit(self, stamp_s: float) -> TrackSamples:
+        """Confirms what has earned it, and returns this frame's samples with those that confirmed tracks had before."""
+        b, c = self._bank, self.config
+        samples = self._samples(stamp_s)
+        earned = (
+            ~b.confirmed
+            & b.observed
+            & (b.hits >= c.confirm_hits)
+            & (b.hits * c.confirm_window >= c.confirm_hits * b.frames)
+            & (stamp_s - b.first_s >= c.confirm_s - 1e-6)
+            & (b.score_mean >= c.confirm_score)
+        )
+        parts = []
+        for row in np.flatnonzero(earned):
+            b.confirmed[row], b.serial[row] = True, self._next_serial
+            self._next_serial += 1
+            samples.ids[row] = str(b.serial[row])
+            earlier = self._pending.pop(int(b.key[row]))
+            for old, old_row in earlier:
+                part = old.take(np.array([old_row]))
+                part.ids[0], part.labels[0] = samples.ids[row], samples.labels[row]
+                parts.append(part)
+        for row in np.flatnonzero(~b.confirmed):
+            self._pending[int(b.key[row])].append((samples, int(row)))
+        return TrackSamples.joined([*parts, samples.take(np.flatnonzero(b.confirmed))])
+
+    def _samples(self, stamp_s: float) -> TrackSamples:
+        b = self._bank
+        return TrackSamples(
+            ids=[str(s) for s in b.serial],
+            labels=[self._label(i) for i in range(len(b))],
+            stamps_s=np.full(len(b), stamp_s),
+            positions_world_m=b.mean[:, :3].copy(),
+            covariances=b.cov[:, :3, :3].copy(),
+            velocities=b.mean[:, 3:].copy(),
+            orientations_xyzw=_canonical(b.orientation),
+            orientation_sigmas_rad=np.sqrt(b.orientation_var),
+            sizes_lwh_m=b.size.copy(),
+            boxes_px=b.box,
+            scores=b.score,
+            observed=b.observed,
+        )
+
+
+def correlation_factor(dt_s: np.ndarray, correlation_s: float) -> np.ndarray:
+    """How much a measurement's covariance grows when errors `dt_s` apart have correlation exp(-dt / correlation_s).
+
+    A mean of such measurements is as uncertain as one of white ones with this factor times the variance.
+    """
+    if correlation_s == 0:
+        return np.ones_like(dt_s)
+    rho = np.exp(-dt_s / correlation_s)
+    return (1 + rho) / (1 - rho)
+
+
+def _canonical(q: np.ndarray) -> np.ndarray:
+    """The same rotations with w >= 0."""
+    return np.where(q[..., 3:] < 0, -q, q)
