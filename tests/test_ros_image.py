@@ -44,7 +44,9 @@ def test_unpadded_pixels_are_not_copied():
     assert np.shares_memory(ri.decode_image("rgb8", 4, 5, 15, 0, data), data)
 
 
-@pytest.mark.parametrize(("encoding", "order"), [("rgb8", [0, 1, 2]), ("bgr8", [2, 1, 0]), ("rgba8", [0, 1, 2, 3]), ("bgra8", [2, 1, 0, 3])])
+@pytest.mark.parametrize(
+    ("encoding", "order"), [("rgb8", [0, 1, 2]), ("bgr8", [2, 1, 0]), ("rgba8", [0, 1, 2, 3]), ("bgra8", [2, 1, 0, 3])]
+)
 def test_colours_come_out_in_rgb_order(encoding, order):
     rgba = np.dstack([RGB, np.full((4, 5), 255, np.uint8)])
     sent = np.ascontiguousarray(rgba[:, :, order])
@@ -102,7 +104,10 @@ def test_jpeg_and_png():
         (lambda: ri.decode_compressed("jpeg", b"not a jpeg"), "10 bytes\\) cannot be decoded"),
         (lambda: ri.decode_compressed("jpeg", b""), "0 bytes"),
         (lambda: ri.decode_compressed_depth("16UC1", b"short"), "holds nothing readable"),
-        (lambda: ri.decode_compressed_depth("16UC1", bytes(12) + cv2.imencode(".png", RGB)[1].tobytes()), "uint8 of shape"),
+        (
+            lambda: ri.decode_compressed_depth("16UC1", bytes(12) + cv2.imencode(".png", RGB)[1].tobytes()),
+            "uint8 of shape",
+        ),
         (lambda: ri.decode_compressed_depth("8UC1", ri.encode_compressed_depth(MM)), "encoding '8UC1' is not known"),
     ],
 )

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation, Slerp
 
 from dsr_core.errors import GeometryError
-from dsr_core.geometry import transforms as tf
 from dsr_core.geometry import tf_tree
+from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.tf_tree import TransformBuffer
 
 S = 1_000_000_000
@@ -81,7 +81,9 @@ def test_tolerance_holds_the_nearest_pose_and_no_more():
     buffer = robot(tolerance_s=0.1)
     assert buffer.lookup("odom", "base", 2 * S + S // 10)[0, 3] == 10
     assert buffer.lookup("odom", "base", S - S // 10)[0, 3] == 0
-    with pytest.raises(tf_tree.ExtrapolationIntoFuture, match=r"'odom' -> 'base'.*newest pose is 0.250 s older") as late:
+    with pytest.raises(
+        tf_tree.ExtrapolationIntoFuture, match=r"'odom' -> 'base'.*newest pose is 0.250 s older"
+    ) as late:
         buffer.lookup("odom", "camera", 2 * S + S // 4)
     assert late.value.seconds == pytest.approx(0.25)
     with pytest.raises(tf_tree.ExtrapolationIntoPast, match=r"oldest pose is 0.500 s later"):
@@ -94,19 +96,19 @@ def test_a_hole_is_not_drawn_across():
     buffer = TransformBuffer(max_gap_s=1.0, tolerance_s=0.1)
     buffer.add("odom", "base", 0, (0, 0, 0), NO_TURN)
     buffer.add("odom", "base", 5 * S, (5, 0, 0), NO_TURN)
-    with pytest.raises(tf_tree.TransformGap, match="hole of 5.000 s"):
+    with pytest.raises(tf_tree.TransformGap, match=r"hole of 5.000 s"):
         buffer.lookup("odom", "base", 2 * S)
     assert buffer.lookup("odom", "base", 5 * S - S // 20)[0, 3] == 5
 
 
 def test_missing_links_are_named():
     buffer = robot()
-    with pytest.raises(tf_tree.UnknownFrame, match="'lidar'.*base, camera, odom"):
+    with pytest.raises(tf_tree.UnknownFrame, match=r"'lidar'.*base, camera, odom"):
         buffer.lookup("odom", "lidar", S)
     buffer.add("map", "marker", S, (0, 0, 0), NO_TURN)
-    with pytest.raises(tf_tree.NotConnected, match="'camera' ends at 'odom' and 'marker' at 'map'"):
+    with pytest.raises(tf_tree.NotConnected, match=r"'camera' ends at 'odom' and 'marker' at 'map'"):
         buffer.lookup("marker", "camera", S)
-    with pytest.raises(tf_tree.UnknownFrame, match="no /tf received"):
+    with pytest.raises(tf_tree.UnknownFrame, match=r"no /tf received"):
         TransformBuffer().lookup("odom", "base", 0)
 
 
@@ -152,7 +154,13 @@ def test_newest_and_root():
 
 @pytest.mark.parametrize(
     ("translation", "quaternion", "child"),
-    [((np.nan, 0, 0), NO_TURN, "b"), ((0, 0, 0), (0, 0, 0, 0), "b"), ((0, 0), NO_TURN, "b"), ((0, 0, 0), NO_TURN, "/a"), ((0, 0, 0), NO_TURN, "")],
+    [
+        ((np.nan, 0, 0), NO_TURN, "b"),
+        ((0, 0, 0), (0, 0, 0, 0), "b"),
+        ((0, 0), NO_TURN, "b"),
+        ((0, 0, 0), NO_TURN, "/a"),
+        ((0, 0, 0), NO_TURN, ""),
+    ],
 )
 def test_no_pose_is_refused(translation, quaternion, child):
     with pytest.raises(GeometryError):

@@ -188,6 +188,17 @@ class TransformBuffer:
         """Every link as parent, child, static."""
         return [(link.parent, child, link.static) for child, link in self._links.items()]
 
+    def history(self, child: str) -> list[int]:
+        """Stamps (ns, oldest first) of the poses kept of the link to `child`; not to be changed."""
+        link = self._links.get(child.lstrip("/"))
+        return [] if link is None or link.static else link.stamps_ns
+
+    def copy_link(self, child: str, to: TransformBuffer) -> None:
+        """Adds the whole history of the link to `child` to another buffer."""
+        link = self._links[child]
+        for stamp_ns, (xyz, xyzw) in zip(link.stamps_ns, link.poses, strict=True):
+            to.add(link.parent, child, stamp_ns, xyz, xyzw, link.static)
+
     def root(self, frame: str) -> str:
         """The topmost ancestor of a frame (itself where it has no parent)."""
         return self._ancestors(frame.lstrip("/"))[-1]
@@ -201,7 +212,8 @@ class TransformBuffer:
         while frame in self._links:
             frame = self._links[frame].parent
             if frame in chain:
-                raise NotConnected(f"transforms go in a circle: {' -> '.join([*chain, frame])}; one publisher names a wrong parent")
+                circle = " -> ".join([*chain, frame])
+                raise NotConnected(f"transforms go in a circle: {circle}; one publisher names a wrong parent")
             chain.append(frame)
         return chain
 
@@ -218,8 +230,8 @@ class TransformBuffer:
                     f"frame {frame!r} is in no transform; known frames: {', '.join(known) or 'none (no /tf received)'}"
                 )
         raise NotConnected(
-            f"no transform joins {source!r} and {target!r}: {source!r} ends at {up[-1]!r} and {target!r} at {down[-1]!r};"
-            f" publish a transform between these two"
+            f"no transform joins {source!r} and {target!r}: {source!r} ends at {up[-1]!r} and {target!r} at"
+            f" {down[-1]!r}; publish a transform between these two"
         )
 
     def _compose(self, children: list[str], stamp_ns: int, tolerance_s: float) -> np.ndarray:

@@ -53,5 +53,10 @@ def open_source(
                 f" it knows: {', '.join(list(known)[1:]) or 'none'}"
             )
         return reader(path, **given)
-    inside = ", ".join(sorted(p.name for p in path.iterdir())[:8]) if path.is_dir() else f"a {path.suffix or 'plain'} file"
-    raise SourceError(f"{path} is no recording that a reader recognises (it holds {inside or 'nothing'}); looked for: {'; '.join(r[2] for r in READERS)}")
+    inside = f"a {path.suffix or 'plain'} file"
+    if path.is_dir():
+        inside = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
+    raise SourceError(
+        f"{path} is no recording that a reader recognises (it holds {inside});"
+        f" looked for: {'; '.join(r[2] for r in READERS)}"
+    )

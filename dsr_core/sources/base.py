@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dsr_core.errors import SourceError
+import numpy as np
+
+from dsr_core.errors import GeometryError, SourceError
 from dsr_core.scene import Scene
 from dsr_core.values import Frame, FrameObservations
 
@@ -23,6 +26,25 @@ log = logging.getLogger(__name__)
 BACKWARD_JUMP_NS = 1_000_000_000
 
 
+class LazyFrame(Frame):
+    """A Frame whose picture is decoded when it is first asked for (tracking never does)."""
+
+    @classmethod
+    def make(cls, decode_rgb: Callable[[], np.ndarray] | None, **fields) -> LazyFrame:
+        """A frame of `fields` whose `rgb` is what `decode_rgb()` gives."""
+        frame = cls(**fields)
+        if decode_rgb is not None:
+            # __init__ stored rgb=None in the instance, which would hide the cached property.
+            del frame.__dict__["rgb"]
+            object.__setattr__(frame, "_decode_rgb", decode_rgb)
+        return frame
+
+    @cached_property
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        return self._decode_rgb()
+
+
 class Source(ABC):
     """A recording: time-ordered frames, and the truth where the recording has labels.
 
@@ -33,6 +55,7 @@ class Source(ABC):
         camera_frame: Name of the optical frame.
         base_frame: Name of the robot's base frame.
         skipped: Reason -> number of frames left out, filled while frames are read.
+        dropped: Reason -> number of detections that could not be placed in the world.
     """
 
     name: str = "recording"
@@ -57,6 +80,10 @@ class Source(ABC):
     def skipped(self) -> Counter[str]:
         return self.__dict__.setdefault("_skipped", Counter())
 
+    @property
+    def dropped(self) -> Counter[str]:
+        return self.__dict__.setdefault("_dropped", Counter())
+
     def skip(self, reason: str) -> None:
         """Counts a frame that is left out; the first of each reason is logged."""
         if not self.skipped[reason]:
@@ -65,20 +92,25 @@ class Source(ABC):
 
     def observations(self, lift: LiftConfig | None = None, progress: bool = False) -> Iterator[FrameObservations]:
         """Frames placed in the world, as the observer node places them; unusable frames are counted in `skipped`."""
-        from dsr_core.errors import GeometryError
-        from dsr_core.perception.lift import observe
+        from dsr_core.perception.lift import LiftConfig, observe_with_report
 
+        lift = lift or LiftConfig()
         for frame in progress_bar(self.frames(), len(self), f"reading {self.name}", progress):
-            if frame.T_world_camera is None and frame.T_world_base is None:
-                self.skip("frames without a pose (no TF or odometry at the image's stamp)")
-                continue
-            if frame.T_world_camera is None and frame.detections:
-                self.skip("frames with detections but without a camera pose")
+            if frame.T_world_camera is None:
+                if frame.T_world_base is None:
+                    self.skip("frames without a pose (no TF or odometry at their stamp)")
+                elif frame.detections:
+                    self.skip("frames with detections but without a camera pose")
+                else:
+                    yield FrameObservations(frame.stamp_ns, T_world_base=frame.T_world_base)
                 continue
             try:
-                yield observe(frame) if lift is None else observe(frame, lift)
+                observed, dropped = observe_with_report(frame, lift)
             except GeometryError as error:
                 self.skip(str(error))
+                continue
+            self.dropped.update(dropped)
+            yield observed
 
     def scene(
         self, world: WorldConfig | None = None, lift: LiftConfig | None = None, progress: bool = False
@@ -114,17 +146,16 @@ class Source(ABC):
                 if newest_ns - observed.stamp_ns <= BACKWARD_JUMP_NS:
                     self.skip("frames that are not newer than the one before")
                     continue
-                log.warning(
-                    "%s: the clock jumped back by %.3f s; the memory is cleared", self.name, (newest_ns - observed.stamp_ns) * 1e-9
-                )
+                back_s = (newest_ns - observed.stamp_ns) * 1e-9
+                log.warning("%s: the clock jumped back by %.3f s; the memory is cleared", self.name, back_s)
                 model.clear()
             newest_ns = observed.stamp_ns
             model.step(observed)
         if newest_ns is None:
             reasons = "; ".join(f"{n} x {reason}" for reason, n in self.skipped.items()) or "it holds no frames"
             raise SourceError(f"{self.name}: no frame could be used: {reasons}")
-        for reason, count in self.skipped.items():
-            log.warning("%s: %d skipped: %s", self.name, count, reason)
+        for reason, count in (*self.skipped.items(), *((f"detections: {r}", n) for r, n in self.dropped.items())):
+            log.warning("%s: %d left out: %s", self.name, count, reason)
         return model.scene()
 
 

@@ -15,7 +15,8 @@ from dsr_core.errors import DependencyError, SourceError
 #: Encoding -> number type without byte order, channels.
 ENCODINGS = {
     "rgb8": ("u1", 3), "bgr8": ("u1", 3), "rgba8": ("u1", 4), "bgra8": ("u1", 4), "mono8": ("u1", 1),
-    "8UC1": ("u1", 1), "8UC3": ("u1", 3), "8UC4": ("u1", 4), "mono16": ("u2", 1), "16UC1": ("u2", 1), "32FC1": ("f4", 1),
+    "8UC1": ("u1", 1), "8UC3": ("u1", 3), "8UC4": ("u1", 4), "mono16": ("u2", 1), "16UC1": ("u2", 1),
+    "32FC1": ("f4", 1),
 }  # fmt: skip
 
 #: Depth in 16 bits: millimetres; these two values mean "unknown" (0: REP-118; 65535: saturated sensors).
@@ -108,7 +109,9 @@ def decode_compressed(format: str, data: bytes | np.ndarray) -> np.ndarray:
     flat = np.frombuffer(data, np.uint8)
     bgr = cv2.imdecode(flat, cv2.IMREAD_COLOR) if flat.size else None
     if bgr is None:
-        raise SourceError(f"compressed image (format {format!r}, {flat.size} bytes) cannot be decoded; JPEG and PNG are")
+        raise SourceError(
+            f"compressed image (format {format!r}, {flat.size} bytes) cannot be decoded; JPEG and PNG are"
+        )
     return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
@@ -155,7 +158,7 @@ def encode_jpeg(rgb: np.ndarray, quality: int = 90) -> bytes:
 
 
 def encode_compressed_depth(depth_mm: np.ndarray) -> bytes:
-    """compressedDepth (12-byte header and PNG) of (H, W) uint16 millimetres; its format is "16UC1; compressedDepth png"."""
+    """compressedDepth (12-byte header and PNG) of (H, W) uint16 millimetres; format "16UC1; compressedDepth png"."""
     cv2 = _cv2()
     png = cv2.imencode(".png", np.ascontiguousarray(depth_mm, np.uint16), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
     return _COMPRESSED_DEPTH_HEADER.pack(0, 0.0, 0.0) + png
@@ -171,5 +174,7 @@ def _cv2():
     try:
         import cv2
     except ImportError:
-        raise DependencyError("compressed images need OpenCV: pip install 'dsr_ros[perception]' (opencv-python-headless)") from None
+        raise DependencyError(
+            "compressed images need OpenCV: pip install opencv-python-headless (or apt install python3-opencv)"
+        ) from None
     return cv2
