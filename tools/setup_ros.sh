@@ -16,7 +16,7 @@ mkdir -p "$state"
 
 site=$("$py" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 fingerprint() {                # inputs, Python and the ROS wheels that are there
-  { (cd "$repo" && find requirements-ros.txt CMakeLists.txt package.xml tools/setup_ros.sh msg srv action interfaces \
+  { (cd "$repo" && find requirements-ros.txt CMakeLists.txt package.xml tools/*_ros*.sh msg srv action interfaces \
        -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
     echo "$site" "$@"
     for option in "$@"; do if [ -f "$option" ]; then cat "$option"; fi; done
@@ -54,11 +54,7 @@ command -v ninja >/dev/null || command -v make >/dev/null || run "$py" -m pip in
 generator=()
 if command -v ninja >/dev/null; then generator=(-G Ninja); fi
 
-# the wheels' exported CMake targets name include folders of the machine that built them, and CMake refuses those
-include=$("$py" -c 'import sysconfig; print(sysconfig.get_path("include"))')
-numpy_include=$("$py" -c 'import numpy; print(numpy.get_include())')
-{ grep -rlZ '/opt/python/cp' "$venv/share" --include='*.cmake' || true; } | xargs -0 -r sed -i -E \
-  "s#/opt/python/cp[^;\"]*/site-packages/numpy/[^;\"]*include#$numpy_include#g; s#/opt/python/cp[^;\"]*/include/python3[^;\"]*#$include#g"
+run "$repo/tools/fix_ros_wheels.sh" "$py"
 
 build() {                      # build NAME SOURCE PYTHON-FOLDER [CMAKE-OPTION...]
   local name=$1 source=$2 python_dir=$3 folder=$state/build-$1
