@@ -1,4 +1,4 @@
-"""Each run of the tests has its own ROS domain on this machine alone, so that runs side by side do not hear one another."""
+"""Each run of the tests has its own ROS domain on this machine, so that runs side by side do not hear each other."""
 
 import os
 import socket

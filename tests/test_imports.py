@@ -69,7 +69,8 @@ def test_the_library_answers_without_the_nodes():
 sys.path.insert(0, "tests")
 from dsr_core import ask
 from fakes import fake_scene, fake_track
-answer = ask(fake_scene(fake_track(start=(30.0, 0.0, 0.0), velocity=(-3.0, 0.0, 0.0))), "is the car getting closer to me?")
+scene = fake_scene(fake_track(start=(30.0, 0.0, 0.0), velocity=(-3.0, 0.0, 0.0)))
+answer = ask(scene, "is the car getting closer to me?")
 print(answer.to_dict()["states"][-1]["label"])
 """
     )
