@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -292,3 +293,54 @@ def solid_box(x_m: tuple[float, float], y_m: tuple[float, float], height_m: floa
     centre = np.array([sum(x_m) / 2, sum(y_m) / 2, height_m / 2])
     half = np.array([(x_m[1] - x_m[0]) / 2, (y_m[1] - y_m[0]) / 2, height_m / 2])
     return tf.make_transform(np.eye(3), -centre), half
+
+
+PREFIX = "sim:"
+
+
+def recognises(path: str | Path) -> bool:
+    """Whether `path` names the simulator: "sim:" alone or with settings, as in "sim:seed=3,duration=20"."""
+    return str(path).startswith(PREFIX)
+
+
+def open_simulator(
+    path: str | Path,
+    detections: str | None = None,
+    duration: float | None = None,
+    rate: float | None = None,
+    seed: int | None = None,
+    render: bool | None = None,
+) -> Simulator:
+    """The simulator that `path` names, as in "sim:seed=3,duration=20,rate=10,render=0"; keywords win over the path.
+
+    Args:
+        path: "sim:" and settings, joined by commas.
+        detections: Anything but None makes `scene()` build tracks from the frames in place of the truth.
+        duration: Seconds.
+        rate: Frames a second.
+        seed: Seed.
+        render: False gives 3D detections without images.
+
+    Raises:
+        SourceError: a setting is unknown or no number.
+    """
+    settings = {}
+    for part in filter(None, str(path)[len(PREFIX) :].split(",")):
+        name, _, value = part.partition("=")
+        if name not in ("duration", "rate", "seed", "render"):
+            raise SourceError(f"{part!r} is no setting of the simulator; known: duration, rate, seed, render")
+        try:
+            settings[name] = float(value)
+        except ValueError:
+            raise SourceError(
+                f"{part!r} of the simulator is no number; write it as in sim:seed=3,duration=20"
+            ) from None
+    given = {"duration": duration, "rate": rate, "seed": seed, "render": render}
+    settings.update({name: value for name, value in given.items() if value is not None})
+    return Simulator(
+        duration_s=settings.get("duration", script.SCRIPT_S),
+        rate_hz=settings.get("rate", 10.0),
+        seed=int(settings.get("seed", 0)),
+        render=bool(settings.get("render", True)),
+        detections=detections,
+    )

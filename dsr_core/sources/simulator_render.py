@@ -50,7 +50,7 @@ class WarehouseRenderer:
             self._renderer = mujoco.Renderer(self._model, h, w)
         except Exception as error:
             raise SourceError(_NO_EGL.format(error=error)) from error
-        actors = [self._model.body(a.id).id for a in script.ACTORS]
+        actors = [self._model.body(f"actor-{a.id}").id for a in script.ACTORS]
         roots = self._model.body_rootid[self._model.geom_bodyid]
         # The last entry serves pixels that show no geom (id -1).
         self._owner = np.append([actors.index(b) if b in actors else -1 for b in roots], -1).astype(np.int16)
@@ -78,7 +78,7 @@ class WarehouseRenderer:
         self._pose("camera", T_map_camera)
         for actor in script.ACTORS:
             T = T_map_actor[actor.id] @ tf.make_transform(np.eye(3), [0.0, 0.0, -actor.size_lwh_m[2] / 2])
-            self._pose(actor.id, T)
+            self._pose(f"actor-{actor.id}", T)
             if actor.label == "person":
                 self._walk(actor, time_s)
         self._mujoco.mj_kinematics(self._model, self._data)

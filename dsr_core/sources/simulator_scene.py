@@ -185,7 +185,7 @@ _BODIES = {"forklift": _forklift, "person": _person, "pallet truck": _pallet_tru
 
 
 def warehouse_mjcf(image_size: tuple[int, int], field_of_view_y_deg: float, seed: int) -> str:
-    """The MJCF of the warehouse with one free body for each actor and one for the camera (named "camera").
+    """The MJCF of the warehouse with a free body "actor-<id>" for each actor and "camera" for the camera.
 
     Args:
         image_size: (width, height) of the off-screen buffer.
@@ -194,7 +194,7 @@ def warehouse_mjcf(image_size: tuple[int, int], field_of_view_y_deg: float, seed
     """
     rng = np.random.default_rng([seed, 202])
     actors = "\n".join(
-        f'<body name="{a.id}"><freejoint name="{a.id}"/><inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>'
+        f'<body name="actor-{a.id}"><freejoint name="actor-{a.id}"/><inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>'
         + "\n".join(_BODIES[a.label]())
         + "</body>"
         for a in ACTORS

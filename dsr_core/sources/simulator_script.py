@@ -70,14 +70,14 @@ class Actor:
 
 ACTORS = (
     Actor(
-        "forklift-1",
+        "1",
         "forklift",
         (2.6, 1.1, 2.15),
         ((1.0, 13.6, 2.7), (7.0, 9.4, 2.7), (12.6, 9.4, 2.7), (18.8, 15.8, 2.7), (31.0, 15.8, 2.7), (34.5, 14.3, 2.7)),
         ((8.8, 180.0), (12.2, 360.0)),
     ),
     Actor(
-        "person-1",
+        "2",
         "person",
         (0.45, 0.6, 1.78),
         (
@@ -100,22 +100,22 @@ ACTORS = (
         ),
     ),
     Actor(
-        "pallet-truck-1",
+        "3",
         "pallet truck",
         (1.6, 0.62, 1.15),
         ((0.0, 13.6, -4.2), (1.0, 13.6, -4.2)),
         ((0.0, 125.0), (1.0, 125.0)),
     ),
     Actor(
-        "cart-1",
+        "4",
         "cart",
         (1.15, 0.75, 1.05),
         ((19.5, 14.2, -3.3), (25.4, 14.2, 1.7), (27.0, 14.2, 1.7), (30.6, 12.4, 1.7)),
         ((25.7, 90.0), (26.9, 180.0)),
     ),
 )
-HIDDEN_ID = "cart-1"
-PARKED_ID = "pallet-truck-1"
+HIDDEN_ID = "4"
+PARKED_ID = "3"
 SCRIPT_S = 40.0
 
 #: The free-standing rack that hides the cart: x and y ranges and height.
@@ -168,7 +168,7 @@ def drive(duration_s: float, seed: int, drift: float = 1.0) -> RobotDrive:
     """The robot's drive; `drift` scales the odometry's errors (0 = perfect).
 
     The odometry mistakes a share of the speed (about 1 %) and a yaw rate in proportion to the speed (about
-    2 degrees a metre at worst), both slow Ornstein-Uhlenbeck walks, so that it drifts smoothly and stands still
+    0.2 degrees a metre), both slow Ornstein-Uhlenbeck walks, so that it drifts smoothly and stands still
     when the robot does.
     """
     stamps = np.arange(0.0, max(duration_s, SCRIPT_S) + 1.0 + STEP_S / 2, STEP_S)
@@ -182,7 +182,7 @@ def drive(duration_s: float, seed: int, drift: float = 1.0) -> RobotDrive:
     for i in range(1, len(stamps)):
         walk[i] = decay * walk[i - 1] + kicks[i]
     speed_odom = speed * (1.0 + drift * 0.01 * walk[:, 0])
-    yaw_odom = yaw + drift * np.radians(0.35) * np.cumsum(walk[:, 1] * speed) * STEP_S
+    yaw_odom = yaw + drift * np.radians(0.2) * np.cumsum(walk[:, 1] * speed) * STEP_S
 
     def integrate(v, heading):
         steps = np.stack([v * np.cos(heading), v * np.sin(heading)], axis=1)

@@ -1,0 +1,1 @@
+"""Pictures and rerun recordings of scenes and answers."""
