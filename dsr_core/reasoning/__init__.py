@@ -1,0 +1,8 @@
+"""Query -> quantities -> states -> Answer; `engine.py` shows the whole journey on one page."""
+
+# Imported at once: its module has the same name, and a later import of the module would take the name over.
+from dsr_core.reasoning.answer import Answer, State
+from dsr_core.reasoning.describe import describe
+from dsr_core.reasoning.query import KINDS, Query, Viewpoint
+
+__all__ = ["KINDS", "Answer", "Query", "State", "Viewpoint", "describe"]
