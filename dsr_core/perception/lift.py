@@ -47,7 +47,7 @@ def observe(frame: Frame, config: LiftConfig = LiftConfig()) -> FrameObservation
     """Places a frame's detections in the world; those that cannot be placed are left out.
 
     Raises:
-        GeometryError: the frame has no pose, or no rigid one.
+        GeometryError: the frame has no camera pose although it has detections, or no pose at all, or no rigid one.
     """
     return observe_with_report(frame, config)[0]
 
@@ -56,8 +56,10 @@ def observe_with_report(frame: Frame, config: LiftConfig = LiftConfig()) -> tupl
     """`observe`, and how many detections were left out by reason (see `geometry.lifting.lift` and `_place`).
 
     Raises:
-        GeometryError: the frame has no pose, or no rigid one.
+        GeometryError: the frame has no camera pose although it has detections, or no pose at all, or no rigid one.
     """
+    if frame.T_world_camera is None and frame.T_world_base is not None and not frame.detections:
+        return FrameObservations(stamp_ns=frame.stamp_ns, T_world_base=frame.T_world_base), Counter()
     if frame.T_world_camera is None:
         raise GeometryError(
             f"frame at {frame.stamp_ns} ns has no T_world_camera, so its {len(frame.detections)} detections cannot be placed;"
