@@ -9,7 +9,7 @@ repo=$(cd "$(dirname "$0")/.." && pwd)
 base=$("${1:-$repo/.venv}/bin/python" -c 'import sys; print(sys.base_prefix + "/bin/python3")')
 ws=$(mktemp -d)
 trap 'rm -rf "$ws"' EXIT
-run() { "$@" >>"$ws/log" 2>&1 || { tail -40 "$ws/log" >&2; echo "colcon_build.sh: failed: $*" >&2; exit 1; }; }
+run() { "$@" >>"$ws/output.txt" 2>&1 || { tail -40 "$ws/output.txt" >&2; echo "colcon_build.sh: failed: $*" >&2; exit 1; }; }
 unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE || true
 
 echo "ROS 2 wheels and colcon, each in an environment of its own"
