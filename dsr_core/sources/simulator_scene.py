@@ -12,6 +12,9 @@ from dsr_core.sources.simulator_script import ACTORS, ISLAND, WALL_RACKS
 _CARTON = ("0.72 0.55 0.37", "0.65 0.49 0.33", "0.78 0.63 0.45", "0.55 0.62 0.68", "0.82 0.80 0.74", "0.36 0.50 0.58")
 _STEEL, _BEAM, _DARK, _YELLOW = "0.16 0.27 0.48 1", "0.90 0.42 0.12 1", "0.10 0.10 0.12 1", "0.97 0.72 0.06 1"
 
+#: Bodies are moved by hand, but MuJoCo asks that a free body has a mass.
+_UNIT_MASS = '<inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>'
+
 
 def _geom(kind: str, pos, size, rgba: str, extra: str = "") -> str:
     numbers = " ".join(f"{v:.4g}" for v in size)
@@ -194,7 +197,7 @@ def warehouse_mjcf(image_size: tuple[int, int], field_of_view_y_deg: float, seed
     """
     rng = np.random.default_rng([seed, 202])
     actors = "\n".join(
-        f'<body name="actor-{a.id}"><freejoint name="actor-{a.id}"/><inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>'
+        f'<body name="actor-{a.id}"><freejoint name="actor-{a.id}"/>{_UNIT_MASS}'
         + "\n".join(_BODIES[a.label]())
         + "</body>"
         for a in ACTORS
@@ -225,7 +228,7 @@ def warehouse_mjcf(image_size: tuple[int, int], field_of_view_y_deg: float, seed
   <light directional="true" pos="6 1 9" dir="0.35 -0.25 -1" diffuse="0.55 0.54 0.50" specular="0.2 0.2 0.2"/>
   {chr(10).join(_hall(rng))}
   {actors}
-  <body name="camera"><freejoint name="camera"/><inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>
+  <body name="camera"><freejoint name="camera"/>{_UNIT_MASS}
     <camera name="camera" fovy="{field_of_view_y_deg:.6f}" xyaxes="1 0 0 0 -1 0"/></body>
 </worldbody>
 </mujoco>"""

@@ -152,7 +152,7 @@ def _numbers(answer: Answer) -> str:
         if answer.sigma is not None:
             value += f" ± {answer.sigma * scale:.{digits}f}"
         parts.append(f"{value}{unit}".strip())
-    parts.append(f"{100 * answer.confidence:.0f} % sure")
+    parts.append("over 99 % sure" if answer.confidence > 0.99 else f"{100 * answer.confidence:.0f} % sure")
     return "\n".join(parts)
 
 
