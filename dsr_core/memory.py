@@ -103,6 +103,8 @@ class _History:
             image_size=image_size,
             observed=self.columns.view("observed", n),
             scores=rows[:, _SCORE],
+            known_s=self.known_s,
+            sizes_lwh_m=rows[:, _SIZE],
         )
         if end_s is None:
             self._track = track
@@ -135,10 +137,11 @@ class SceneMemory:
     Args:
         config: Bounds.
         world_frame: Name of the continuous frame that everything is given in.
+        ego_sigma_m: One-sigma noise of the poses that everything is placed with, metres (see `Scene`).
     """
 
-    def __init__(self, config: MemoryConfig = MemoryConfig(), world_frame: str = "odom"):
-        self.config, self.world_frame = config, world_frame
+    def __init__(self, config: MemoryConfig = MemoryConfig(), world_frame: str = "odom", ego_sigma_m: float = 0.0):
+        self.config, self.world_frame, self.ego_sigma_m = config, world_frame, ego_sigma_m
         self.clear()
 
     def clear(self) -> None:
@@ -263,6 +266,7 @@ class SceneMemory:
             world_frame=self.world_frame,
             K=self._K,
             image_size=self._image_size,
+            ego_sigma_m=self.ego_sigma_m,
         )
 
     def _pose_views(self, until: float | None):

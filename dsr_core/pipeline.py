@@ -21,12 +21,14 @@ class WorldConfig:
         memory_s: How long samples are remembered, seconds.
         max_tracks: Most tracks remembered.
         max_samples: Most samples of all tracks together.
+        ego_sigma_m: One-sigma noise of the robot's poses over some seconds, metres; motion in the world must exceed it.
         tracker: Constants of the tracker.
     """
 
     memory_s: float = 600.0
     max_tracks: int = 1000
     max_samples: int = 2_000_000
+    ego_sigma_m: float = 0.05
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
     def __post_init__(self):
@@ -48,7 +50,7 @@ class WorldModel:
     def __init__(self, config: WorldConfig = WorldConfig(), world_frame: str = "odom"):
         self.config, self.world_frame = config, world_frame
         self._tracker = Tracker(config.tracker)
-        self._memory = SceneMemory(config.memory(), world_frame)
+        self._memory = SceneMemory(config.memory(), world_frame, config.ego_sigma_m)
         self._newest_ns: int | None = None
 
     def step(self, frame: FrameObservations) -> None:

@@ -37,6 +37,8 @@ class Track:
         image_size: (width, height) that `boxes_px` refers to, or None.
         observed: (T,) bool; False marks a sample predicted while the thing was not seen.
         scores: (T,) detector scores.
+        known_s: Second at which the track was first reported; a tracker reports it some samples after its first one.
+        sizes_lwh_m: (T, 3) the size as it was known at each sample, or None where it is one and the same.
     """
 
     id: str
@@ -52,6 +54,8 @@ class Track:
     image_size: tuple[int, int] | None = None
     observed: np.ndarray | None = None
     scores: np.ndarray | None = None
+    known_s: float = -np.inf
+    sizes_lwh_m: np.ndarray | None = None
 
     def __post_init__(self):
         stamps = np.asarray(self.stamps_s, float)
@@ -78,6 +82,8 @@ class Track:
             if value.shape != shape:
                 raise SceneError(f"track {self.id!r}: {name} has shape {value.shape}, expected {shape} for {n} stamps")
             object.__setattr__(self, name, value)
+        if self.sizes_lwh_m is not None and np.shape(self.sizes_lwh_m) != (n, 3):
+            raise SceneError(f"track {self.id!r}: sizes_lwh_m has shape {np.shape(self.sizes_lwh_m)}, expected ({n}, 3)")
         observed = np.ones(n, bool) if self.observed is None else np.asarray(self.observed, bool)
         if observed.shape != (n,):
             raise SceneError(f"track {self.id!r}: observed has shape {observed.shape}, expected ({n},)")
@@ -101,12 +107,24 @@ class Track:
         # The arrays were checked when this track was made, so the copy skips __post_init__.
         new = object.__new__(Track)
         for name, value in self.__dict__.items():
-            object.__setattr__(new, name, value[part] if name in _SAMPLED else value)
+            sampled = name in _SAMPLED and value is not None
+            object.__setattr__(new, name, value[part] if sampled else value)
+        if new.sizes_lwh_m is not None and len(new):
+            object.__setattr__(new, "size_lwh_m", new.sizes_lwh_m[-1])
         return new
 
 
-_SAMPLED = frozenset(
-    "stamps_s positions_world_m covariances velocities orientations_xyzw orientation_sigmas_rad boxes_px observed scores".split()
+_SAMPLED = (
+    "stamps_s",
+    "positions_world_m",
+    "covariances",
+    "velocities",
+    "orientations_xyzw",
+    "orientation_sigmas_rad",
+    "boxes_px",
+    "observed",
+    "scores",
+    "sizes_lwh_m",
 )
 
 
@@ -124,7 +142,8 @@ class Scene:
         metric: True when lengths are metres.
         K: (3, 3) intrinsics in pixels, or None.
         image_size: (width, height) in pixels, or None.
-        ego_sigma_m: One-sigma noise of the ego positions, metres.
+        ego_sigma_m: One-sigma noise of the ego positions in metres. It is shared by everything seen at one time, so it
+            cancels between things and matters only for motion in the world; track covariances do not hold it.
     """
 
     stamps_s: np.ndarray
@@ -165,7 +184,7 @@ class Scene:
     def until(self, end_s: float) -> Scene:
         """The scene as it was known at `end_s`: nothing later than that."""
         n = int(np.searchsorted(self.stamps_s, end_s, "right"))
-        tracks = {i: t.between(-np.inf, end_s) for i, t in self.tracks.items()}
+        tracks = {i: t.between(-np.inf, end_s) for i, t in self.tracks.items() if t.known_s <= end_s}
         return replace(
             self,
             stamps_s=self.stamps_s[:n],
@@ -200,6 +219,7 @@ class Scene:
                 velocities=scale * t.velocities @ R.T,
                 orientations_xyzw=tf.quaternions_from_matrices(R @ tf.matrices_from_quaternions(t.orientations_xyzw)),
                 size_lwh_m=scale * t.size_lwh_m,
+                sizes_lwh_m=None if t.sizes_lwh_m is None else scale * t.sizes_lwh_m,
             )
         return replace(
             self,
@@ -225,7 +245,7 @@ class Scene:
             "metric": bool(self.metric),
             "image_size": self.image_size,
             "ego_sigma_m": float(self.ego_sigma_m),
-            "tracks": [{"id": t.id, "label": t.label, "image_size": t.image_size} for t in self.tracks.values()],
+            "tracks": [_track_head(t) for t in self.tracks.values()],
         }
         arrays = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8), "stamps_s": self.stamps_s}
         for name in ("T_world_camera", "T_world_base", "K"):
@@ -233,7 +253,8 @@ class Scene:
                 arrays[name] = getattr(self, name)
         for i, track in enumerate(self.tracks.values()):
             for name in (*_SAMPLED, "size_lwh_m"):
-                arrays[f"track{i}/{name}"] = getattr(track, name)
+                if getattr(track, name) is not None:
+                    arrays[f"track{i}/{name}"] = getattr(track, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
@@ -268,10 +289,14 @@ class Scene:
             )
         tracks = {}
         for i, entry in enumerate(head["tracks"]):
-            fields = {name: arrays[f"track{i}/{name}"] for name in (*_SAMPLED, "size_lwh_m")}
-            size = entry["image_size"]
+            fields = {name: arrays.get(f"track{i}/{name}") for name in (*_SAMPLED, "size_lwh_m")}
+            size, known_s = entry["image_size"], entry["known_s"]
             tracks[entry["id"]] = Track(
-                id=entry["id"], label=entry["label"], image_size=tuple(size) if size else None, **fields
+                id=entry["id"],
+                label=entry["label"],
+                image_size=tuple(size) if size else None,
+                known_s=-np.inf if known_s is None else known_s,
+                **fields,
             )
         return cls(
             stamps_s=arrays["stamps_s"],
@@ -285,3 +310,8 @@ class Scene:
             image_size=tuple(head["image_size"]) if head["image_size"] else None,
             ego_sigma_m=head["ego_sigma_m"],
         )
+
+
+def _track_head(track: Track) -> dict:
+    known_s = float(track.known_s) if np.isfinite(track.known_s) else None
+    return {"id": track.id, "label": track.label, "image_size": track.image_size, "known_s": known_s}

@@ -36,9 +36,9 @@ def trend(d, noise=NOISE_M):
     clear = max(2 * 2 * noise, 2 * 0.05 * max(ends))
     if abs(change) <= clear or (middle - ends[0]) * change <= 0 or (ends[1] - middle) * change <= 0:
         return None
-    turns = (np.diff(d) * np.sign(change)).clip(max=0).sum()
-    if -turns > 0.25 * abs(change):
-        return None
+    along = d * np.sign(change)
+    if (np.maximum.accumulate(along) - along).max() > max(noise, 0.03 * max(ends)):
+        return None  # it turns round inside the window
     return "increasing" if change > 0 else "decreasing"
 
 

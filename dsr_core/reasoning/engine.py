@@ -235,9 +235,6 @@ def _measure(scene: Scene, query: ResolvedQuery, stamps_s, config) -> tuple[q.Se
     if kind == "orientation":
         return (q.orientation(scene, query.subject, query.viewer, stamps_s),)
     positions = [q.position_in_view(scene, query.subject, query.viewer, stamps_s)]
-    if kind == "motion" and query.subject.track is None:
-        noise = np.full(len(stamps_s), scene.ego_sigma_m)
-        positions[0] = q.Series(stamps_s, positions[0].values, noise)
     if kind == "speed_comparison":
         positions.append(q.position_in_view(scene, query.other, query.viewer, stamps_s))
     return tuple(positions)
@@ -344,7 +341,7 @@ def _motion_summary(scene: Scene, query: ResolvedQuery, stamps_s, config) -> tup
             m = motion(scene, agent, stamps_s)
         except DeclineError:
             return None
-        sigma = np.full(len(stamps_s), scene.ego_sigma_m) if agent.track is None else q.largest_sigma(m.covariances)
+        sigma = q.world_sigma(scene, m.covariances)
         return "moving" if judge.moved(stamps_s, m.positions_m, sigma, _length(agent), config) else "still"
 
     thing = next((a for a in (query.subject, query.other) if a is not None and a.track is not None), None)

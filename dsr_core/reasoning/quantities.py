@@ -92,8 +92,8 @@ def position_in_view(scene: Scene, subject: Agent, viewer: Viewer, stamps_s: np.
         return Series(stamps_s, np.zeros((len(stamps_s), 3)), np.zeros(len(stamps_s)))
     view = viewer_axes(scene, viewer, stamps_s)
     d = a.positions_m - view.positions_m
-    if viewer.at_s is not None:
-        return Series(stamps_s, _to_view(view, d), largest_sigma(a.covariances))
+    if viewer.at_s is not None or viewer.agent.name == "map":
+        return Series(stamps_s, _to_view(view, d), world_sigma(scene, a.covariances))
     swing = view.heading_sigma_rad * np.linalg.norm(d, axis=1)
     return Series(stamps_s, _to_view(view, d), np.hypot(largest_sigma(a.covariances + view.covariances), swing))
 
@@ -125,6 +125,11 @@ def _to_view(view: Motion, vectors_world: np.ndarray) -> np.ndarray:
 def _sigma_along(d: np.ndarray, covariances: np.ndarray) -> np.ndarray:
     unit = d / np.maximum(np.linalg.norm(d, axis=1, keepdims=True), 1e-12)
     return np.sqrt(np.maximum(np.einsum("ti,tij,tj->t", unit, covariances, unit), 0.0))
+
+
+def world_sigma(scene: Scene, covariances: np.ndarray) -> np.ndarray:
+    """One-sigma (T,) of positions in the world: the thing's own and the ego's, metres."""
+    return np.hypot(largest_sigma(covariances), scene.ego_sigma_m)
 
 
 def largest_sigma(covariances: np.ndarray) -> np.ndarray:

@@ -77,7 +77,7 @@ def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULE
         certain = label != "constant" or rules.sigmas * noise <= rules.uncertain_fraction * reference
         return label, abs(abs(change) - threshold), noise, certain, (a, b)
 
-    return _merge_and_judge(t, pieces, judge, lambda p, q, cut: _trend_boundary(t, x, p, q, cut), rules.min_duration_s)
+    return _merge_and_judge(t, pieces, judge, lambda p, q, cut: _trend_boundary(t, x, sigma, p, q, cut), rules.min_duration_s)
 
 
 def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
@@ -102,7 +102,7 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
         noise = float(change_sigma(np.median(sigma[lo:hi]), span, hi - lo, rules))
         threshold = max(rules.sigmas * noise, least)
         label = "moving" if change > threshold else "still"
-        certain = label == "moving" or length_m is None or not rules.sigmas * noise > 2.0 * length_m
+        certain = label == "moving" or length_m is None or not rules.sigmas * noise > 3.0 * length_m
         return label, abs(change - threshold), noise, certain, None
 
     return _merge_and_judge(t, pieces, judge, None, rules.min_duration_s)
@@ -328,7 +328,7 @@ def _split_at_turn(x, lo: int, hi: int, threshold, sigma, rules) -> list[tuple[i
     return [(lo, k + 1), (k, hi)] if turned else [(lo, hi)]
 
 
-def _trend_boundary(t, x, before, after, cut: float) -> float:
+def _trend_boundary(t, x, sigma, before, after, cut: float) -> float:
     """The turning point between opposite trends; else where the two lines meet."""
     if "constant" in (before[2][-1][0], after[2][0][0]):
         return _where_lines_cross(t, before, after, cut)
@@ -337,6 +337,10 @@ def _trend_boundary(t, x, before, after, cut: float) -> float:
     if len(near) < 3:
         return cut
     sign = 1.0 if after[2][0][0] == "increasing" else -1.0
+    lowest = (sign * x[near]).min()
+    bottom = near[sign * x[near] <= lowest + 2.0 * sigma[near]]
+    if len(bottom) > 2:  # noise hides the very lowest sample; the middle of the bottom does not move with it
+        return float(t[bottom].mean())
     k = int(np.clip(near[(sign * x[near]).argmin()], 1, len(t) - 2))
     left, middle, right = sign * x[k - 1 : k + 2]
     bend = left - 2 * middle + right

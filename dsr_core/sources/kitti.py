@@ -22,13 +22,13 @@ from dsr_core.values import Detection, Frame
 
 FRAME_RATE_HZ = 10
 EARTH_RADIUS_M = 6378137.0
-#: One-sigma of a labelled centre: a constant and a part that grows with range (parked cars scatter 0.13-0.21 m in the
-#: world while the ego drives past them; benchmarks/label_noise.py).
-LABEL_SIGMA_M = 0.10
-LABEL_SIGMA_PER_M = 0.004
+#: One-sigma of a labelled centre relative to the ego: a constant and a part that grows with range. Parked cars scatter
+#: 0.03-0.07 m while the range changes little, and 0.13-0.21 m in the world over a whole pass: the rest is the ego's.
+LABEL_SIGMA_M = 0.05
+LABEL_SIGMA_PER_M = 0.002
 LABEL_HEADING_SIGMA_RAD = 0.05
 #: One-sigma of the GPS/IMU position relative to itself some seconds ago.
-EGO_SIGMA_M = 0.05
+EGO_SIGMA_M = 0.15
 CLASSES = ("Car", "Pedestrian", "Cyclist")
 IMAGE_SIZE = (1242, 375)
 
