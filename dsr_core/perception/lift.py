@@ -28,10 +28,10 @@ class LiftConfig:
     """
 
     depth: LiftingConfig = field(default_factory=LiftingConfig)
-    box3d_sigma_m: float = 0.10
-    box3d_sigma_per_m: float = 0.008
-    box3d_lateral_m: float = 0.08
-    box3d_lateral_per_m: float = 0.003
+    box3d_sigma_m: float = 0.11
+    box3d_sigma_per_m: float = 0.0035
+    box3d_lateral_m: float = 0.06
+    box3d_lateral_per_m: float = 0.002
     min_sigma_m: float = 0.005
     source: str = ""
 

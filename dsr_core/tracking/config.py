@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from dsr_core.errors import TrackingError
+from dsr_core.tracking.filter import MotionModels
 
 #: Classes that detectors take for one another.
 DEFAULT_LABEL_GROUPS = (
@@ -18,12 +21,22 @@ class TrackerConfig:
     """Constants of the tracker.
 
     Attributes:
-        acceleration_density: Spectral density of the white acceleration, m^2/s^3; the speed of a thing wanders by
-            sqrt(acceleration_density * t) in t seconds.
-        initial_speed_sigma_mps: One-sigma of each component of an unseen velocity, m/s.
+        cruise_density: Spectral density of the white acceleration of a steadily moving thing, m^2/s^3: its speed
+            wanders by sqrt(cruise_density * t) in t seconds.
+        manoeuvre_density: The same while it turns, brakes or speeds up.
+        standing_density: Spectral density of the wandering position of a standing thing, m^2/s (slow drifts of the
+            robot's pose and of the detector's boxes).
+        standing_speed_mps: One-sigma of each velocity component of a standing thing.
+        start_speed_mps: The same of a thing that has just begun to move.
+        birth_speed_mps: The same of a thing seen once.
+        stand_s: Mean time until a standing thing moves.
+        move_s: Mean time until a moving thing stands.
+        cruise_s: Mean time until a cruising thing manoeuvres.
+        manoeuvre_s: Mean length of a manoeuvre.
         min_measurement_sigma_m: Added (as a variance) to every measurement.
-        noise_correlation_s: Time over which a detector's errors stay alike; measurement covariances are inflated so
-            that the filter does not take them for independent. 0 means independent.
+        systematic_fraction: Part of the measurements' variance that stays the same over seconds; no filter removes it,
+            so it is added to the reported covariance (0.4 for PointRCNN on KITTI).
+        systematic_s: Time over which that part changes.
         gate_chi2: Largest squared Mahalanobis distance (3 degrees of freedom) of a match.
         id_gate_factor: Factor of the gate where an upstream tracker's id agrees.
         new_things_per_m3: Density of new things and false alarms; a match must be likelier than a new thing.
@@ -53,10 +66,19 @@ class TrackerConfig:
         max_tracks: Most tracks at a time; the weakest tentative ones give way.
     """
 
-    acceleration_density: float = 1.0
-    initial_speed_sigma_mps: float = 8.0
+    cruise_density: float = 0.1
+    manoeuvre_density: float = 5.0
+    standing_density: float = 0.003
+    standing_speed_mps: float = 0.03
+    start_speed_mps: float = 0.5
+    birth_speed_mps: float = 8.0
+    stand_s: float = 10.0
+    move_s: float = 10.0
+    cruise_s: float = 3.0
+    manoeuvre_s: float = 1.0
     min_measurement_sigma_m: float = 0.01
-    noise_correlation_s: float = 0.0
+    systematic_fraction: float = 0.4
+    systematic_s: float = 2.0
     gate_chi2: float = 16.0
     id_gate_factor: float = 4.0
     new_things_per_m3: float = 1e-3
@@ -86,14 +108,15 @@ class TrackerConfig:
 
     def __post_init__(self):
         positive = (
-            "acceleration_density initial_speed_sigma_mps min_measurement_sigma_m gate_chi2 id_gate_factor new_things_per_m3"
+            "cruise_density manoeuvre_density standing_density standing_speed_mps start_speed_mps birth_speed_mps"
+            " stand_s move_s cruise_s manoeuvre_s systematic_s min_measurement_sigma_m gate_chi2 id_gate_factor new_things_per_m3"
             " size_log_sigma confirm_hits confirm_window max_coast_s tentative_coast_s heading_density heading_vote_s size_memory max_tracks"
         )
         for name in positive.split():
             if not getattr(self, name) > 0:
                 raise TrackingError(f"tracker: {name} = {getattr(self, name)} must be positive")
         not_negative = (
-            "noise_correlation_s label_penalty size_penalty_max id_bonus id_penalty confirm_s birth_exclusion"
+            "systematic_fraction label_penalty size_penalty_max id_bonus id_penalty confirm_s birth_exclusion"
             " heading_motion_weight heading_motion_speed_mps moving_speed_mps moving_sigmas"
         )
         for name in not_negative.split():
@@ -106,3 +129,16 @@ class TrackerConfig:
             )
         if self.confirm_hits > self.confirm_window:
             raise TrackingError(f"tracker: confirm_hits {self.confirm_hits} cannot fall in confirm_window {self.confirm_window} frames")
+
+    def motion_models(self) -> MotionModels:
+        """The filter's models: standing, cruising, manoeuvring."""
+        stop, begin = 1 / self.move_s, 1 / self.stand_s
+        return MotionModels(
+            densities=np.array([self.standing_density, self.cruise_density, self.manoeuvre_density]),
+            standing_speed_mps=self.standing_speed_mps,
+            start_speed_mps=self.start_speed_mps,
+            birth_speed_mps=self.birth_speed_mps,
+            switch_per_s=np.array(
+                [[0, begin / 2, begin / 2], [stop / 2, 0, 1 / self.cruise_s], [stop, 1 / self.manoeuvre_s, 0]]
+            ),
+        )

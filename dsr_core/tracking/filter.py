@@ -1,69 +1,152 @@
-"""Constant-velocity Kalman filter over all tracks at once.
+"""Interacting multiple models over all tracks at once: a thing stands, cruises or manoeuvres.
 
-State (N, 6): position and velocity in the world. The process noise is white acceleration of the same spectral density
-in all directions (Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to Tracking and Navigation", 6.2.2), so that
-the estimate depends neither on the frame rate nor on the axes of the world.
+Each model is a 6-state Kalman filter, position and velocity in the world. Moving models have white acceleration of the
+same spectral density in all directions; the standing one has a wandering position and hardly a velocity. The models are
+mixed by their likelihoods (Blom and Bar-Shalom, 1988; Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to
+Tracking and Navigation", 6.2 and 11.6). All rates are per second, so the estimate depends neither on the frame rate nor
+on the axes of the world.
+
+Arrays: N tracks, K models; model 0 is the standing one.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-
-def birth(positions_m: np.ndarray, covariances: np.ndarray, speed_sigma_mps: float) -> tuple[np.ndarray, np.ndarray]:
-    """States (N, 6) and covariances (N, 6, 6) of things seen once at (N, 3) with (N, 3, 3), velocity unknown."""
-    n = len(positions_m)
-    mean, cov = np.zeros((n, 6)), np.zeros((n, 6, 6))
-    mean[:, :3] = positions_m
-    cov[:, :3, :3] = covariances
-    cov[:, 3:, 3:] = np.eye(3) * speed_sigma_mps**2
-    return mean, cov
+_I3, _I6 = np.eye(3), np.eye(6)
 
 
-def predict(mean: np.ndarray, cov: np.ndarray, dt_s: float, density: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Moves states (N, 6) and covariances (N, 6, 6) on by `dt_s`.
+@dataclass(frozen=True, eq=False)
+class MotionModels:
+    """Constants of the filter.
 
-    Args:
-        mean: (N, 6) position and velocity.
-        cov: (N, 6, 6).
-        dt_s: Seconds.
-        density: Spectral density of the acceleration, m^2/s^3; one number or (N,).
+    Attributes:
+        densities: (K,) model 0: of the wandering position, m^2/s; others: of the white acceleration, m^2/s^3.
+        standing_speed_mps: One-sigma of each velocity component of a standing thing.
+        start_speed_mps: The same of a thing that has just begun to move.
+        birth_speed_mps: The same of a thing seen once.
+        switch_per_s: (K, K) rate at which model i gives way to model j; the diagonal is not used.
     """
-    mean = mean.copy()
-    mean[:, :3] += dt_s * mean[:, 3:]
-    pp, pv, vv = cov[:, :3, :3], cov[:, :3, 3:], cov[:, 3:, 3:]
-    noise = np.broadcast_to(np.asarray(density, float), (len(mean),))[:, None, None] * np.eye(3)
-    out = np.empty_like(cov)
-    out[:, :3, :3] = pp + dt_s * (pv + np.swapaxes(pv, 1, 2)) + dt_s**2 * vv + noise * dt_s**3 / 3
-    out[:, :3, 3:] = pv + dt_s * vv + noise * dt_s**2 / 2
-    out[:, 3:, :3] = np.swapaxes(out[:, :3, 3:], 1, 2)
-    out[:, 3:, 3:] = vv + noise * dt_s
-    return mean, out
+
+    densities: np.ndarray
+    standing_speed_mps: float
+    start_speed_mps: float
+    birth_speed_mps: float
+    switch_per_s: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.densities)
+
+    def transition(self, dt_s: float) -> np.ndarray:
+        """Probabilities (K, K) of going from model i to model j within `dt_s`."""
+        rates = self.switch_per_s * (1 - np.eye(len(self)))
+        total = rates.sum(axis=1)
+        leave = 1 - np.exp(-dt_s * total)
+        return np.diag(1 - leave) + rates * (leave / np.maximum(total, 1e-12))[:, None]
 
 
-def update(mean: np.ndarray, cov: np.ndarray, measured_m: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corrects states (N, 6), (N, 6, 6) by positions (N, 3) with covariances (N, 3, 3), in Joseph's form."""
-    S = cov[:, :3, :3] + noise
-    gain = np.swapaxes(np.linalg.solve(S, cov[:, :3, :]), 1, 2)
-    mean = mean + np.einsum("nij,nj->ni", gain, measured_m - mean[:, :3])
-    keep = np.broadcast_to(np.eye(6), cov.shape).copy()
-    keep[:, :, :3] -= gain
-    cov = keep @ cov @ np.swapaxes(keep, 1, 2) + gain @ noise @ np.swapaxes(gain, 1, 2)
-    return mean, 0.5 * (cov + np.swapaxes(cov, 1, 2))
+@dataclass(eq=False)
+class Estimates:
+    """States of N tracks under K models.
+
+    Attributes:
+        mean: (N, K, 6).
+        cov: (N, K, 6, 6).
+        weight: (N, K) probability of each model.
+    """
+
+    mean: np.ndarray
+    cov: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def combined(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (N, 6) and covariance (N, 6, 6) over the models."""
+        mean = np.einsum("nk,nki->ni", self.weight, self.mean)
+        off = self.mean - mean[:, None]
+        cov = np.einsum("nk,nkij->nij", self.weight, self.cov + off[..., :, None] * off[..., None, :])
+        return mean, cov
+
+    def take(self, part: np.ndarray) -> Estimates:
+        return Estimates(self.mean[part], self.cov[part], self.weight[part])
+
+    def put(self, index: np.ndarray, new: Estimates) -> None:
+        self.mean[index], self.cov[index], self.weight[index] = new.mean, new.cov, new.weight
+
+    def joined(self, other: Estimates) -> Estimates:
+        return Estimates(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in ("mean", "cov", "weight")))
+
+
+def birth(positions_m: np.ndarray, covariances: np.ndarray, models: MotionModels) -> Estimates:
+    """Estimates of things seen once at (N, 3) with (N, 3, 3)."""
+    n, k = len(positions_m), len(models)
+    mean, cov = np.zeros((n, k, 6)), np.zeros((n, k, 6, 6))
+    mean[..., :3] = positions_m[:, None]
+    cov[..., :3, :3] = covariances[:, None]
+    cov[:, 1:, 3:, 3:] = _I3 * models.birth_speed_mps**2
+    cov[:, 0, 3:, 3:] = _I3 * models.standing_speed_mps**2
+    return Estimates(mean, cov, np.full((n, k), 1.0 / k))
+
+
+def predict(estimates: Estimates, dt_s: float, models: MotionModels) -> Estimates:
+    """Mixes the models and moves them on by `dt_s` seconds."""
+    if not len(estimates):
+        return estimates
+    p = models.transition(dt_s)
+    weight = estimates.weight @ p
+    share = estimates.weight[:, :, None] * p / weight[:, None, :]  # (N, i, j)
+    mean = np.einsum("nij,nia->nja", share, estimates.mean)
+    off = estimates.mean[:, :, None] - mean[:, None]  # (N, i, j, 6)
+    cov = np.einsum("nij,niab->njab", share, estimates.cov)
+    cov += np.einsum("nij,nija,nijb->njab", share, off, off)
+    # Who begins to move has an unknown speed, not the standing model's.
+    cov[:, 1:, 3:, 3:] += share[:, 0, 1:, None, None] * _I3 * models.start_speed_mps**2
+    return Estimates(*_move(mean, cov, dt_s, models), weight)
+
+
+def _move(mean, cov, dt_s, models) -> tuple[np.ndarray, np.ndarray]:
+    out_mean, out = mean.copy(), np.zeros_like(cov)
+    out_mean[:, 1:, :3] += dt_s * mean[:, 1:, 3:]
+    out_mean[:, 0, 3:] = 0.0
+    out[:, 0, :3, :3] = cov[:, 0, :3, :3] + _I3 * (models.densities[0] * dt_s)
+    out[:, 0, 3:, 3:] = _I3 * models.standing_speed_mps**2
+    noise = models.densities[1:, None, None] * _I3
+    pp, pv, vv = cov[:, 1:, :3, :3], cov[:, 1:, :3, 3:], cov[:, 1:, 3:, 3:]
+    out[:, 1:, :3, :3] = pp + dt_s * (pv + np.swapaxes(pv, -1, -2)) + dt_s**2 * vv + noise * dt_s**3 / 3
+    out[:, 1:, :3, 3:] = pv + dt_s * vv + noise * dt_s**2 / 2
+    out[:, 1:, 3:, :3] = np.swapaxes(out[:, 1:, :3, 3:], -1, -2)
+    out[:, 1:, 3:, 3:] = vv + noise * dt_s
+    return out_mean, out
+
+
+def update(estimates: Estimates, measured_m: np.ndarray, noise: np.ndarray) -> Estimates:
+    """Corrects estimates by positions (N, 3) with covariances (N, 3, 3), in Joseph's form."""
+    noise = noise[:, None]
+    innovation = measured_m[:, None] - estimates.mean[..., :3]
+    S = estimates.cov[..., :3, :3] + noise
+    squared, log_det = squared_distances(innovation, S)
+    log_weight = np.log(np.maximum(estimates.weight, 1e-12)) - 0.5 * (squared + log_det)
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    gain = np.swapaxes(np.linalg.solve(S, estimates.cov[..., :3, :]), -1, -2)
+    mean = estimates.mean + (gain @ innovation[..., None])[..., 0]
+    keep = np.broadcast_to(_I6, estimates.cov.shape).copy()
+    keep[..., :3] -= gain
+    cov = keep @ estimates.cov @ np.swapaxes(keep, -1, -2) + gain @ noise @ np.swapaxes(gain, -1, -2)
+    return Estimates(mean, 0.5 * (cov + np.swapaxes(cov, -1, -2)), weight / weight.sum(axis=1, keepdims=True))
 
 
 def squared_distances(innovation: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Squared Mahalanobis lengths (K,) of innovations (K, 3) under covariances S (K, 3, 3), and log det(2 pi S) (K,)."""
+    """Squared Mahalanobis lengths (...) of innovations (..., 3) under S (..., 3, 3), and log det(2 pi S) (...)."""
     solved = np.linalg.solve(S, innovation[..., None])[..., 0]
-    sign_log = np.linalg.slogdet(2 * np.pi * S)[1]
-    return np.einsum("ki,ki->k", innovation, solved), sign_log
+    return np.einsum("...i,...i->...", innovation, solved), np.linalg.slogdet(2 * np.pi * S)[1]
 
 
 def moving(mean: np.ndarray, cov: np.ndarray, speed_mps: float, sigmas: float) -> np.ndarray:
-    """(N,) bool: at least `speed_mps` fast and `sigmas` away from standing still."""
+    """(N,) bool of combined states (N, 6), (N, 6, 6): at least `speed_mps` fast and `sigmas` away from standing still."""
     v = mean[:, 3:]
-    if not len(v):
-        return np.zeros(0, bool)
     squared = np.einsum("ni,ni->n", v, np.linalg.solve(cov[:, 3:, 3:], v[..., None])[..., 0])
-    # The chi-square of 3 degrees of freedom has mean 3 where nothing moves.
-    return (np.einsum("ni,ni->n", v, v) >= speed_mps**2) & (squared >= sigmas**2 + 2.0)
+    return (np.einsum("ni,ni->n", v, v) >= speed_mps**2) & (squared >= sigmas**2)

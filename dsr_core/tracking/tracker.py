@@ -18,8 +18,12 @@ from dsr_core.values import Observation
 class _Bank:
     """All live tracks as arrays of one row a track, oldest first."""
 
-    mean: np.ndarray  # (N, 6)
-    cov: np.ndarray  # (N, 6, 6)
+    model_mean: np.ndarray  # (N, K, 6)
+    model_cov: np.ndarray  # (N, K, 6, 6)
+    model_weight: np.ndarray  # (N, K)
+    mean: np.ndarray  # (N, 6) over the models
+    cov: np.ndarray  # (N, 6, 6) over the models
+    noise: np.ndarray  # (N, 3, 3) of the newest measurement
     orientation: np.ndarray  # (N, 4)
     orientation_var: np.ndarray  # (N,)
     votes: np.ndarray  # (N, 2)
@@ -44,14 +48,22 @@ class _Bank:
         return len(self.mean)
 
     @classmethod
-    def empty(cls) -> _Bank:
-        shapes = {"mean": (6,), "cov": (6, 6), "orientation": (4,), "votes": (2,), "size": (3,), "box": (4,), "label": (2,)}
+    def empty(cls, models: int) -> _Bank:
+        shapes = {"model_mean": (models, 6), "model_cov": (models, 6, 6), "model_weight": (models,), "noise": (3, 3)}
+        shapes |= {"mean": (6,), "cov": (6, 6), "orientation": (4,), "votes": (2,), "size": (3,), "box": (4,), "label": (2,)}
         kinds = dict.fromkeys("label upstream hits frames misses serial key".split(), int) | {"observed": bool, "confirmed": bool}
         return cls(**{f.name: np.zeros((0, *shapes.get(f.name, ())), kinds.get(f.name, float)) for f in fields(cls)})
 
     def keep(self, part: np.ndarray) -> None:
         for f in fields(self):
             setattr(self, f.name, getattr(self, f.name)[part])
+
+    def estimates(self, part: np.ndarray | slice = slice(None)) -> kalman.Estimates:
+        return kalman.Estimates(self.model_mean[part], self.model_cov[part], self.model_weight[part])
+
+    def set_estimates(self, new: kalman.Estimates, part: np.ndarray | slice = slice(None)) -> None:
+        self.model_mean[part], self.model_cov[part], self.model_weight[part] = new.mean, new.cov, new.weight
+        self.mean[part], self.cov[part] = new.combined()
 
     def append(self, **rows: np.ndarray) -> None:
         for f in fields(self):
@@ -86,11 +98,12 @@ class Tracker:
 
     def __init__(self, config: TrackerConfig = TrackerConfig()):
         self.config = config
+        self._models = config.motion_models()
         self.clear()
 
     def clear(self) -> None:
         """Forgets everything; ids begin at "1" again."""
-        self._bank = _Bank.empty()
+        self._bank = _Bank.empty(len(self._models))
         self._labels = association.Labels(self.config.label_groups)
         self._label_votes: dict[int, dict[str, float]] = {}
         self._pending: dict[int, list[tuple[TrackSamples, int]]] = {}
@@ -125,7 +138,8 @@ class Tracker:
     def states(self) -> list[TrackState]:
         """The newest states of the confirmed tracks, oldest track first."""
         b, c = self._bank, self.config
-        is_moving = kalman.moving(b.mean, b.cov, c.moving_speed_mps, c.moving_sigmas)
+        cov = self._honest_covariances()
+        is_moving = kalman.moving(b.mean, cov, c.moving_speed_mps, c.moving_sigmas)
         return [
             TrackState(
                 id=str(b.serial[i]),
@@ -133,7 +147,7 @@ class Tracker:
                 score=float(b.score_mean[i]),
                 position_world_m=b.mean[i, :3].copy(),
                 velocity_world_mps=b.mean[i, 3:].copy(),
-                covariance=b.cov[i].copy(),
+                covariance=cov[i],
                 orientation_world_xyzw=_canonical(b.orientation[i]),
                 orientation_sigma_rad=float(np.sqrt(b.orientation_var[i])),
                 size_lwh_m=b.size[i].copy(),
@@ -154,7 +168,7 @@ class Tracker:
         alive = stamp_s - b.last_s <= np.where(b.confirmed, c.max_coast_s, c.tentative_coast_s) + 1e-6
         self._drop(~alive)
         dt_s = stamp_s - self._newest_s
-        b.mean, b.cov = kalman.predict(b.mean, b.cov, dt_s, c.acceleration_density)
+        b.set_estimates(kalman.predict(b.estimates(), dt_s, self._models))
         b.orientation_var = b.orientation_var + c.heading_density * dt_s
         b.frames = b.frames + 1
 
@@ -204,8 +218,8 @@ class Tracker:
         b.box, b.score = np.full((len(b), 4), np.nan), np.zeros(len(b))
         if len(i):
             dt_s = stamp_s - b.last_s[i]
-            noise = seen.cov[j] * correlation_factor(dt_s, c.noise_correlation_s)[:, None, None]
-            b.mean[i], b.cov[i] = kalman.update(b.mean[i], b.cov[i], seen.position[j], noise)
+            b.set_estimates(kalman.update(b.estimates(i), seen.position[j], seen.cov[j]), i)
+            b.noise[i] = seen.cov[j]
             b.box[i], b.score[i] = seen.box[j], seen.score[j]
             b.score_mean[i] += (seen.score[j] - b.score_mean[i]) / np.minimum(b.hits[i] + 1, c.size_memory)
             self._correct_size(seen, i, j)
@@ -288,13 +302,18 @@ class Tracker:
             taken_group.append(seen.label[j, 1])
         j = np.array(sorted(chosen), int)
         n = len(j)
-        mean, cov = kalman.birth(seen.position[j], seen.cov[j], c.initial_speed_sigma_mps)
+        born = kalman.birth(seen.position[j], seen.cov[j], self._models)
+        mean, cov = born.combined()
         known = np.isfinite(seen.orientation[j]).all(axis=1)
         key = self._next_key + np.arange(n)
         self._next_key += n
         b.append(
+            model_mean=born.mean,
+            model_cov=born.cov,
+            model_weight=born.weight,
             mean=mean,
             cov=cov,
+            noise=seen.cov[j],
             orientation=np.where(known[:, None], seen.orientation[j], np.nan),
             orientation_var=np.where(known, seen.orientation_sigma[j] ** 2, np.nan),
             votes=np.where(known[:, None], 1.0, 0.0) * np.ones((n, 2)),
@@ -345,6 +364,14 @@ class Tracker:
             self._pending[int(b.key[row])].append((samples, int(row)))
         return TrackSamples.joined([*parts, samples.take(np.flatnonzero(b.confirmed))])
 
+    def _honest_covariances(self) -> np.ndarray:
+        """(N, 6, 6) with the part of the measurement noise that stays the same from frame to frame, which no filter removes."""
+        b, c = self._bank, self.config
+        cov = b.cov.copy()
+        cov[:, :3, :3] += c.systematic_fraction * b.noise
+        cov[:, 3:, 3:] += c.systematic_fraction / c.systematic_s**2 * b.noise
+        return cov
+
     def _samples(self, stamp_s: float) -> TrackSamples:
         b = self._bank
         return TrackSamples(
@@ -352,7 +379,7 @@ class Tracker:
             labels=[self._label(i) for i in range(len(b))],
             stamps_s=np.full(len(b), stamp_s),
             positions_world_m=b.mean[:, :3].copy(),
-            covariances=b.cov[:, :3, :3].copy(),
+            covariances=self._honest_covariances()[:, :3, :3],
             velocities=b.mean[:, 3:].copy(),
             orientations_xyzw=_canonical(b.orientation),
             orientation_sigmas_rad=np.sqrt(b.orientation_var),
@@ -361,17 +388,6 @@ class Tracker:
             scores=b.score,
             observed=b.observed,
         )
-
-
-def correlation_factor(dt_s: np.ndarray, correlation_s: float) -> np.ndarray:
-    """How much a measurement's covariance grows when errors `dt_s` apart have correlation exp(-dt / correlation_s).
-
-    A mean of such measurements is as uncertain as one of white ones with this factor times the variance.
-    """
-    if correlation_s == 0:
-        return np.ones_like(dt_s)
-    rho = np.exp(-dt_s / correlation_s)
-    return (1 + rho) / (1 - rho)
 
 
 def _canonical(q: np.ndarray) -> np.ndarray:
