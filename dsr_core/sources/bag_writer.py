@@ -4,7 +4,7 @@
 |---|---|---|
 | `/tf`, `/tf_static` | tf2_msgs/TFMessage | odom -> base_link -> camera_optical_frame, at each frame's stamp |
 | `/camera/color/image_raw/compressed` (JPEG) or `/camera/color/image_raw` (rgb8) | sensor_msgs | camera_optical_frame |
-| `/camera/depth/image_raw/compressedDepth` (PNG) or `/camera/depth/image_raw` (16UC1 mm, 32FC1 m) | sensor_msgs | same |
+| `/camera/depth/image_raw/compressedDepth` (PNG) or `/camera/depth/image_raw` (16UC1, 32FC1) | sensor_msgs | same |
 | `/camera/color/camera_info` | sensor_msgs/CameraInfo | same |
 | `/detections` | dsr_ros/DetectionArray | same |
 """
@@ -123,7 +123,9 @@ class BagWriter:
         self._newest_ns = frame.stamp_ns
         self._write_transforms(frame)
         if frame.camera is not None:
-            self._put("/camera/color/camera_info", "sensor_msgs/msg/CameraInfo", frame.stamp_ns, self._camera_info(frame))
+            self._put(
+                "/camera/color/camera_info", "sensor_msgs/msg/CameraInfo", frame.stamp_ns, self._camera_info(frame)
+            )
         if frame.rgb is not None:
             self._write_rgb(frame)
         if frame.depth_m is not None:
@@ -145,9 +147,16 @@ class BagWriter:
             links.append((self.base_frame, self.camera_frame, T_base_camera))
         elif frame.T_world_camera is not None and "/tf_static" not in self._connections:
             mount = [self._transform(self.base_frame, self.camera_frame, self.T_base_camera, frame.stamp_ns)]
-            self._put("/tf_static", "tf2_msgs/msg/TFMessage", frame.stamp_ns, self._make("tf2_msgs/msg/TFMessage", transforms=mount))
+            self._put(
+                "/tf_static",
+                "tf2_msgs/msg/TFMessage",
+                frame.stamp_ns,
+                self._make("tf2_msgs/msg/TFMessage", transforms=mount),
+            )
         if links:
-            message = self._make("tf2_msgs/msg/TFMessage", transforms=[self._transform(*k, frame.stamp_ns) for k in links])
+            message = self._make(
+                "tf2_msgs/msg/TFMessage", transforms=[self._transform(*k, frame.stamp_ns) for k in links]
+            )
             self._put("/tf", "tf2_msgs/msg/TFMessage", frame.stamp_ns, message)
 
     def _transform(self, parent: str, child: str, T_parent_child: np.ndarray, stamp_ns: int):
@@ -168,7 +177,9 @@ class BagWriter:
         camera = frame.camera
         P = np.zeros((3, 4))
         P[:, :3] = camera.K
-        roi = self._make("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
+        roi = self._make(
+            "sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
+        )
         return self._make(
             "sensor_msgs/msg/CameraInfo",
             header=self._header(frame.stamp_ns, self.camera_frame),
@@ -182,7 +193,9 @@ class BagWriter:
         header = self._header(frame.stamp_ns, self.camera_frame)
         if self.image_format == "jpeg":
             data = np.frombuffer(ros_image.encode_jpeg(frame.rgb), np.uint8)
-            message = self._make("sensor_msgs/msg/CompressedImage", header=header, format="rgb8; jpeg compressed bgr8", data=data)
+            message = self._make(
+                "sensor_msgs/msg/CompressedImage", header=header, format="rgb8; jpeg compressed bgr8", data=data
+            )
             self._put("/camera/color/image_raw/compressed", "sensor_msgs/msg/CompressedImage", frame.stamp_ns, message)
         else:
             message = self._image(header, "rgb8", frame.rgb)
@@ -197,7 +210,9 @@ class BagWriter:
         else:
             data = ros_image.encode_compressed_depth(ros_image.depth_to_millimetres(frame.depth_m))
             kind = "sensor_msgs/msg/CompressedImage"
-            message = self._make(kind, header=header, format="16UC1; compressedDepth png", data=np.frombuffer(data, np.uint8))
+            message = self._make(
+                kind, header=header, format="16UC1; compressedDepth png", data=np.frombuffer(data, np.uint8)
+            )
             self._put("/camera/depth/image_raw/compressedDepth", kind, frame.stamp_ns, message)
             return
         self._put("/camera/depth/image_raw", "sensor_msgs/msg/Image", frame.stamp_ns, message)
