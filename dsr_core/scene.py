@@ -83,13 +83,17 @@ class Track:
                 raise SceneError(f"track {self.id!r}: {name} has shape {value.shape}, expected {shape} for {n} stamps")
             object.__setattr__(self, name, value)
         if self.sizes_lwh_m is not None and np.shape(self.sizes_lwh_m) != (n, 3):
-            raise SceneError(f"track {self.id!r}: sizes_lwh_m has shape {np.shape(self.sizes_lwh_m)}, expected ({n}, 3)")
+            raise SceneError(
+                f"track {self.id!r}: sizes_lwh_m has shape {np.shape(self.sizes_lwh_m)}, expected ({n}, 3)"
+            )
         observed = np.ones(n, bool) if self.observed is None else np.asarray(self.observed, bool)
         if observed.shape != (n,):
             raise SceneError(f"track {self.id!r}: observed has shape {observed.shape}, expected ({n},)")
         object.__setattr__(self, "observed", observed)
         if n and (not np.isfinite(stamps).all() or np.any(np.diff(stamps) <= 0)):
-            raise SceneError(f"track {self.id!r}: stamps must be finite and strictly increasing; sort and deduplicate them")
+            raise SceneError(
+                f"track {self.id!r}: stamps must be finite and strictly increasing; sort and deduplicate them"
+            )
         if n and not np.isfinite(self.positions_world_m).all():
             raise SceneError(f"track {self.id!r}: a position is NaN or infinite; leave such samples out")
 
@@ -160,7 +164,9 @@ class Scene:
     def __post_init__(self):
         stamps = np.asarray(self.stamps_s, float)
         if stamps.ndim != 1 or not np.isfinite(stamps).all() or np.any(np.diff(stamps) <= 0):
-            raise SceneError(f"scene stamps of shape {stamps.shape} must be one row of finite, strictly increasing seconds")
+            raise SceneError(
+                f"scene stamps of shape {stamps.shape} must be one row of finite, strictly increasing seconds"
+            )
         object.__setattr__(self, "stamps_s", stamps)
         for name in ("T_world_camera", "T_world_base"):
             T = getattr(self, name)
@@ -179,7 +185,7 @@ class Scene:
     def end_s(self) -> float:
         """Stamp of the newest data in seconds (0 for an empty scene)."""
         ends = [float(t.stamps_s[-1]) for t in self.tracks.values() if len(t)]
-        return max([float(self.stamps_s[-1])] + ends if len(self.stamps_s) else ends, default=0.0)
+        return max([float(self.stamps_s[-1]), *ends] if len(self.stamps_s) else ends, default=0.0)
 
     def until(self, end_s: float) -> Scene:
         """The scene as it was known at `end_s`: nothing later than that."""
@@ -281,7 +287,9 @@ class Scene:
         except FileNotFoundError:
             raise SceneError(f"no scene file at {path}") from None
         except Exception as error:
-            raise SceneError(f"{path} is not a whole scene file ({error}); make it again with `dsr convert --to scene`") from error
+            raise SceneError(
+                f"{path} is not a whole scene file ({error}); make it again with `dsr convert --to scene`"
+            ) from error
         if head.get("format_version") != FORMAT_VERSION:
             raise SceneError(
                 f"{path} has format version {head.get('format_version')}, this program reads {FORMAT_VERSION};"

@@ -46,7 +46,12 @@ class Tally:
 
 
 def one_way(expected):
-    opposite = {"increasing": "decreasing", "decreasing": "increasing", "first_faster": "second_faster", "second_faster": "first_faster"}
+    opposite = {
+        "increasing": "decreasing",
+        "decreasing": "increasing",
+        "first_faster": "second_faster",
+        "second_faster": "first_faster",
+    }
     return lambda labels: expected in labels and opposite[expected] not in labels
 
 
@@ -73,16 +78,33 @@ def check_scene(scene, tally, rng, length_s=2.0, stride_s=2.0, pairs_per_window=
             towards = oracle.trend(np.linalg.norm(p - ego, axis=1))
             if towards:
                 a = ask(scene, {"kind": "distance", "subject": track.id, "object": "robot", "window": list(window)})
-                tally.add("closing / receding to the ego", towards, a, one_way(towards)({s.label for s in a.states}), context)
+                tally.add(
+                    "closing / receding to the ego", towards, a, one_way(towards)({s.label for s in a.states}), context
+                )
                 ego_moves = oracle.moving(ego, 4.0, 0.1)
                 if state == "still" and ego_moves == "moving" and towards == "decreasing":
-                    agrees = "decreasing" in {s.label for s in a.states} and a.motion["object"] == "still" and a.motion["ego"] == "moving"
+                    agrees = (
+                        "decreasing" in {s.label for s in a.states}
+                        and a.motion["object"] == "still"
+                        and a.motion["ego"] == "moving"
+                    )
                     tally.add("parked, and getting closer", "still+decreasing", a, agrees, context)
             quicker = oracle.faster(p, ego, t)
             if quicker:
-                a = ask(scene, {"kind": "speed_comparison", "subject": track.id, "object": "robot", "viewpoint": {"agent": "map"}, "window": list(window)})
+                a = ask(
+                    scene,
+                    {
+                        "kind": "speed_comparison",
+                        "subject": track.id,
+                        "object": "robot",
+                        "viewpoint": {"agent": "map"},
+                        "window": list(window),
+                    },
+                )
                 tally.add("faster: track or ego", quicker, a, one_way(quicker)({s.label for s in a.states}), context)
-            check_sides(tally, ask, scene, "direction from the ego", track, "robot", p, ego, oracle.yaw_of_matrix(R), window)
+            check_sides(
+                tally, ask, scene, "direction from the ego", track, "robot", p, ego, oracle.yaw_of_matrix(R), window
+            )
         if len(there) < 2:
             continue
         for _ in range(pairs_per_window):
@@ -102,7 +124,16 @@ def check_pair(tally, ask, scene, first, second, window):
         tally.add("closing / receding, two tracks", towards, a, one_way(towards)({s.label for s in a.states}), context)
     quicker = oracle.faster(p, q, t)
     if quicker:
-        a = ask(scene, {"kind": "speed_comparison", "subject": first.id, "object": second.id, "viewpoint": {"agent": "map"}, "window": list(window)})
+        a = ask(
+            scene,
+            {
+                "kind": "speed_comparison",
+                "subject": first.id,
+                "object": second.id,
+                "viewpoint": {"agent": "map"},
+                "window": list(window),
+            },
+        )
         tally.add("faster of two tracks", quicker, a, one_way(quicker)({s.label for s in a.states}), context)
     if np.isfinite(second.orientations_xyzw[j]).all():
         yaw = oracle.yaw_of(second.orientations_xyzw[j])
@@ -113,7 +144,16 @@ def check_sides(tally, ask, scene, name, subject, viewer, p, q, yaw, window):
     expected = oracle.sides(p, q, yaw)
     if all(side is None for side in expected):
         return
-    a = ask(scene, {"kind": "direction", "subject": subject.id, "object": viewer, "viewpoint": {"agent": viewer, "mode": "relative"}, "window": list(window)})
+    a = ask(
+        scene,
+        {
+            "kind": "direction",
+            "subject": subject.id,
+            "object": viewer,
+            "viewpoint": {"agent": viewer, "mode": "relative"},
+            "window": list(window),
+        },
+    )
     agrees = True
     for side, names in zip(expected, ({"front", "behind"}, {"left", "right"}), strict=True):
         if side is not None:

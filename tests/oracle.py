@@ -6,6 +6,7 @@ the window. Everything is trigonometry on ground-plane headings and differences 
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -27,7 +28,7 @@ def common(stamps_a, stamps_b, start, end):
 
 
 def trend(d, noise=NOISE_M):
-    """"increasing" or "decreasing" where the distance d (T,) clearly changes one way all along, else None."""
+    """ "increasing" or "decreasing" where the distance d (T,) clearly changes one way all along, else None."""
     if len(d) < 4 * EDGE:
         return None
     ends = d[:EDGE].mean(), d[-EDGE:].mean()
@@ -43,11 +44,11 @@ def trend(d, noise=NOISE_M):
 
 
 def moving(p, length, noise=NOISE_M):
-    """"moving" or "still" where positions p (T, 3) clearly go somewhere or clearly stay, else None."""
+    """ "moving" or "still" where positions p (T, 3) clearly go somewhere or clearly stay, else None."""
     if len(p) < 4 * EDGE:
         return None
     quarters = [part.mean(axis=0)[:2] for part in np.array_split(p, 4)]
-    steps = [np.linalg.norm(b - a) for a, b in zip(quarters, quarters[1:], strict=False)]
+    steps = [np.linalg.norm(b - a) for a, b in itertools.pairwise(quarters)]
     far = max(np.linalg.norm(b - a) for a in quarters for b in quarters)
     if min(steps) > max(4 * noise, 0.1 * length):
         return "moving"
@@ -55,7 +56,7 @@ def moving(p, length, noise=NOISE_M):
 
 
 def faster(p, q, t, noise=NOISE_M):
-    """"first_faster" or "second_faster" where the mean speeds of both halves clearly agree, else None."""
+    """ "first_faster" or "second_faster" where the mean speeds of both halves clearly agree, else None."""
     verdicts = set()
     for half in np.array_split(np.arange(len(t)), 2):
         if len(half) < 2 * EDGE:

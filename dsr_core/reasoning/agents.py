@@ -73,7 +73,8 @@ def _ego_poses(scene: Scene, agent: Agent) -> np.ndarray:
     if not len(scene.stamps_s) or (camera is None and base is None):
         raise DeclineError(
             "NO_POSE",
-            f"the pose of the {agent.name} is not known; publish /tf (or odometry) from {scene.world_frame} to the {agent.name}",
+            f"the pose of the {agent.name} is not known;"
+            f" publish /tf (or odometry) from {scene.world_frame} to the {agent.name}",
             tuple(scene.tracks)[:20],
         )
     if (agent.name == "camera" and camera is not None) or base is None:
@@ -109,7 +110,11 @@ def interpolate(track: Track, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndar
     step = np.where(t[hi] > t[lo], t[hi] - t[lo], 1.0)
     share = np.clip((stamps_s - t[lo]) / step, 0.0, 1.0)[:, None]
     # p_lo + share (p_hi - p_lo) is exact at both samples, so an answer at a stamp uses that very sample.
-    p = np.where(share >= 1.0, track.positions_world_m[hi], track.positions_world_m[lo] * (1 - share) + track.positions_world_m[hi] * share)
+    p = np.where(
+        share >= 1.0,
+        track.positions_world_m[hi],
+        track.positions_world_m[lo] * (1 - share) + track.positions_world_m[hi] * share,
+    )
     nearest = np.where(share[:, 0] >= 0.5, hi, lo)
     return p, track.covariances[nearest], nearest
 

@@ -114,7 +114,11 @@ def _complete(query: ResolvedQuery) -> ResolvedQuery:
     if kind in ("distance", "direction", "speed_comparison"):
         q.require_two_things(query.subject, other)
         if kind == "distance" and "map" in (query.subject.name, other.name):
-            raise DeclineError("BAD_REQUEST", "the map has no place of its own; ask for the distance to a thing or to the robot", ("robot", "camera"))
+            raise DeclineError(
+                "BAD_REQUEST",
+                "the map has no place of its own; ask for the distance to a thing or to the robot",
+                ("robot", "camera"),
+            )
     if kind == "motion" or (kind in ("speed", "speed_comparison") and absolute):
         # A frame that is held fixed changes no speed, so neither the viewer's place nor its heading is needed.
         viewer, absolute = q.Viewer(Agent("map")), False
@@ -150,7 +154,8 @@ def _common_span(scene: Scene, query: ResolvedQuery) -> tuple[float, float]:
         if not seen[0] - 0.5 <= query.viewer.at_s <= seen[1] + 0.5:
             raise DeclineError(
                 "NOT_OBSERVED",
-                f"{query.viewer.agent.label} was not seen at {query.viewer.at_s:.1f} s, only from {seen[0]:.1f} s to {seen[1]:.1f} s",
+                f"{query.viewer.agent.label} was not seen at {query.viewer.at_s:.1f} s,"
+                f" only from {seen[0]:.1f} s to {seen[1]:.1f} s",
             )
     return start, end
 
@@ -160,11 +165,17 @@ def _stamps(scene: Scene, query: ResolvedQuery, config: RobustRules) -> np.ndarr
     asked = query.window
     if asked is not None:
         if not asked[0] <= asked[1]:
-            raise DeclineError("BAD_WINDOW", f"the window ends at {asked[1]:.1f} s, before it starts at {asked[0]:.1f} s; swap them")
+            raise DeclineError(
+                "BAD_WINDOW", f"the window ends at {asked[1]:.1f} s, before it starts at {asked[0]:.1f} s; swap them"
+            )
         if asked[0] == asked[1]:
             asked = (asked[0] - INSTANT_HALF_WINDOW_S, asked[1] + INSTANT_HALF_WINDOW_S)
         if asked[0] > scene.end_s or asked[1] < 0:
-            raise DeclineError("BAD_WINDOW", f"the window {asked[0]:.1f} s to {asked[1]:.1f} s lies outside the recording (0.0 s to {scene.end_s:.1f} s)")
+            raise DeclineError(
+                "BAD_WINDOW",
+                f"the window {asked[0]:.1f} s to {asked[1]:.1f} s lies outside the recording"
+                f" (0.0 s to {scene.end_s:.1f} s)",
+            )
     first, last = _common_span(scene, query)
     start, end = (first, last) if asked is None else (max(first, asked[0]), min(last, asked[1]))
     driver = next((a.track for a in _needed(query) if a.track is not None), None)
@@ -198,7 +209,9 @@ def source_stamps(scene: Scene, count: int = 32) -> np.ndarray:
     if not len(stamps):
         stamps = np.unique(np.concatenate([t.stamps_s for t in scene.tracks.values()] or [np.zeros(0)]))
     if len(stamps) < 2:
-        raise DeclineError("NOT_OBSERVED", f"the recording has {len(stamps)} frames; the published rules need 32 samples of it")
+        raise DeclineError(
+            "NOT_OBSERVED", f"the recording has {len(stamps)} frames; the published rules need 32 samples of it"
+        )
     return stamps[np.round(np.linspace(0, len(stamps) - 1, count)).astype(int)]
 
 
@@ -211,14 +224,20 @@ def _published_stamps(scene: Scene, query: ResolvedQuery) -> np.ndarray:
     else:
         start, end = query.window or (-math.inf, math.inf)
         if not start <= end:
-            raise DeclineError("BAD_WINDOW", f"the window ends at {end:.1f} s, before it starts at {start:.1f} s; swap them")
+            raise DeclineError(
+                "BAD_WINDOW", f"the window ends at {end:.1f} s, before it starts at {start:.1f} s; swap them"
+            )
         usable = samples[:-2]
         chosen = usable[(usable >= start - step / 2) & (usable <= end + step / 2)]
     first, last = _common_span(scene, query)
     chosen = np.unique(chosen[(chosen >= first - 1e-9) & (chosen <= last + 1e-9)])
     needed = 2 if query.kind == "direction_prediction" else 5 if "speed" in query.kind or query.kind == "motion" else 4
     if len(chosen) < needed:
-        raise DeclineError("NOT_OBSERVED", f"{len(chosen)} of the recording's 32 samples fall into the window, {needed} are needed; " + _when_seen(scene, query, query.window))
+        raise DeclineError(
+            "NOT_OBSERVED",
+            f"{len(chosen)} of the recording's 32 samples fall into the window, {needed} are needed; "
+            + _when_seen(scene, query, query.window),
+        )
     return chosen
 
 
@@ -260,7 +279,8 @@ def _judge(query: ResolvedQuery, measured, t, config) -> judge.Judgement:
     if not judged.certain:
         raise DeclineError(
             "TOO_UNCERTAIN",
-            f"the noise ({float(np.median(first.sigma)):.2g} {UNITS[kind] if kind != 'motion' else 'm'} one sigma) is too large to judge the {kind.replace('_', ' ')};"
+            f"the noise ({float(np.median(first.sigma)):.2g} {'rad' if UNITS[kind] == 'rad' else 'm'} one sigma)"
+            f" is too large to judge the {kind.replace('_', ' ')};"
             " ask for a longer window or a nearer thing",
         )
     return judged
@@ -273,7 +293,8 @@ def _predict(query: ResolvedQuery, position: q.Series, t, config) -> judge.Judge
     if not speed > max(threshold, 1e-9):
         raise DeclineError(
             "TOO_UNCERTAIN",
-            f"{query.subject.label} moves at {speed:.2f} m/s, no more than noise ({threshold:.2f} m/s): no direction to predict",
+            f"{query.subject.label} moves at {speed:.2f} m/s, no more than noise ({threshold:.2f} m/s):"
+            " no direction to predict",
         )
     judged = judge.direction_states([t[-1]], velocity[None], sigma / speed, config)
     return judged

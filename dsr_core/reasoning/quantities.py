@@ -135,4 +135,3 @@ def world_sigma(scene: Scene, covariances: np.ndarray) -> np.ndarray:
 def largest_sigma(covariances: np.ndarray) -> np.ndarray:
     """An upper bound of the largest standard deviation: the square root of the largest row sum."""
     return np.sqrt(np.abs(covariances).sum(axis=2).max(axis=1))
-

@@ -28,7 +28,9 @@ def _check_who(value, name: str) -> Who:
     if isinstance(value, str) and value.strip():
         return value.strip()
     if not isinstance(value, dict):
-        raise QueryError(f"{name} = {value!r} is no thing: give 'robot', 'camera', 'map', a track id, a name or an object")
+        raise QueryError(
+            f"{name} = {value!r} is no thing: give 'robot', 'camera', 'map', a track id, a name or an object"
+        )
     unknown = set(value) - {"label", "box", "image_size", "at", "select"}
     if unknown:
         raise QueryError(f"{name} has unknown fields {sorted(unknown)}; known: label, box, image_size, at, select")
@@ -46,7 +48,9 @@ def _check_who(value, name: str) -> Who:
             raise QueryError(f"{name}.box = {list(box)} is empty: x1 < x2 and y1 < y2 are needed")
     size = value.get("image_size")
     if size is not None and (
-        not isinstance(size, (list, tuple)) or len(size) != 2 or any(_check_number(n, f"{name}.image_size") <= 0 for n in size)
+        not isinstance(size, (list, tuple))
+        or len(size) != 2
+        or any(_check_number(n, f"{name}.image_size") <= 0 for n in size)
     ):
         raise QueryError(f"{name}.image_size = {size!r} must be [width, height] in pixels")
     if value.get("at") is not None:

@@ -40,7 +40,7 @@ class RobustRules:
     drift_growth_s: float = 10.0
     split_cost: float = 9.0
     speed_half_window_s: float = 0.5
-    max_samples: int = 160
+    max_samples: int = 120
     min_samples: int = 3
     uncertain_fraction: float = 0.5
     uncertain_angle_rad: float = 0.5

@@ -7,6 +7,7 @@ piece), then judging each piece; equal neighbours are merged and judged again to
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 
@@ -66,18 +67,23 @@ def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULE
     pieces = _straight_pieces(t, x[:, None], tolerance, rules)
     pieces = [part for piece in pieces for part in _split_at_turn(x, *piece, rules.sigmas * tolerance, sigma, rules)]
 
-    def judge(lo, hi):
-        a, b = _line(t[lo:hi], x[lo:hi])
-        span = t[hi - 1] - t[lo]
-        change = b * span
-        reference = max(abs(a + b * (t[lo] + t[hi - 1]) / 2), floor)
-        noise = float(change_sigma(np.median(sigma[lo:hi]), span, hi - lo, rules))
-        threshold = max(rules.sigmas * noise, rules.fraction * reference, _ROUNDING * reference)
-        label = "constant" if abs(change) <= threshold else "increasing" if change > 0 else "decreasing"
-        certain = label != "constant" or rules.sigmas * noise <= rules.uncertain_fraction * reference
-        return label, abs(abs(change) - threshold), noise, certain, (a, b)
+    lines, sigma_until = _Lines(t, x[:, None]), _running(sigma)
 
-    return _merge_and_judge(t, pieces, judge, lambda p, q, cut: _trend_boundary(t, x, sigma, p, q, cut), rules.min_duration_s)
+    def judge(lo, hi):
+        mean, slope, middle, span = lines.fit(lo, hi)
+        mean, slope = mean[:, 0], slope[:, 0]
+        change = slope * span
+        reference = np.maximum(np.abs(mean), floor)
+        noise = change_sigma((sigma_until[hi] - sigma_until[lo]) / (hi - lo), span, hi - lo, rules)
+        threshold = np.maximum(rules.sigmas * noise, max(rules.fraction, _ROUNDING) * reference)
+        level = np.abs(change) <= threshold
+        labels = np.where(level, "constant", np.where(change > 0, "increasing", "decreasing"))
+        certain = ~level | (rules.sigmas * noise <= rules.uncertain_fraction * reference)
+        return _verdicts(labels, np.abs(np.abs(change) - threshold), noise, certain, mean, slope, middle)
+
+    return _merge_and_judge(
+        t, pieces, judge, lambda p, q, cut: _trend_boundary(t, x, sigma, p, q, cut), rules.min_duration_s
+    )
 
 
 def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
@@ -95,15 +101,18 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
     least = max(least, _ROUNDING * float(np.abs(p).max(initial=0.0)))
     pieces = _straight_pieces(t, p, np.maximum(sigma, least / rules.sigmas), rules)
 
+    lines, sigma_until = _Lines(t, p), _running(sigma)
+
     def judge(lo, hi):
-        span = t[hi - 1] - t[lo]
-        _, slope = _line(t[lo:hi], p[lo:hi])
-        change = float(np.linalg.norm(slope) * span)
-        noise = float(change_sigma(np.median(sigma[lo:hi]), span, hi - lo, rules))
-        threshold = max(rules.sigmas * noise, least)
-        label = "moving" if change > threshold else "still"
-        certain = label == "moving" or length_m is None or not rules.sigmas * noise > 3.0 * length_m
-        return label, abs(change - threshold), noise, certain, None
+        mean, slope, middle, span = lines.fit(lo, hi)
+        change = np.linalg.norm(slope, axis=1) * span
+        noise = change_sigma((sigma_until[hi] - sigma_until[lo]) / (hi - lo), span, hi - lo, rules)
+        threshold = np.maximum(rules.sigmas * noise, least)
+        labels = np.where(change > threshold, "moving", "still")
+        certain = np.full(len(lo), True)
+        if length_m is not None and math.isfinite(length_m):
+            certain = (change > threshold) | (rules.sigmas * noise <= 3.0 * length_m)
+        return _verdicts(labels, np.abs(change - threshold), noise, certain, mean[:, 0], slope[:, 0], middle)
 
     return _merge_and_judge(t, pieces, judge, None, rules.min_duration_s)
 
@@ -221,12 +230,12 @@ def _straight_pieces(t, x, tolerance, rules) -> list[tuple[int, int]]:
     weight *= np.median(tolerance.clip(_TINY)) ** 2
     price = rules.split_cost * float(np.median(tolerance.clip(_TINY)) ** 2)
     tc, xc = t - t.mean(), x - x.mean(axis=0)
-
-    def running(a):
-        return np.concatenate([np.zeros((1, *a.shape[1:])), np.cumsum(a, axis=0)])
-
-    S0, S1, S2 = running(weight), running(weight * tc), running(weight * tc**2)
-    Y1, Y2, YT = running(weight[:, None] * xc), running(weight[:, None] * xc**2), running((weight * tc)[:, None] * xc)
+    S0, S1, S2 = _running(weight), _running(weight * tc), _running(weight * tc**2)
+    Y1, Y2, YT = (
+        _running(weight[:, None] * xc),
+        _running(weight[:, None] * xc**2),
+        _running((weight * tc)[:, None] * xc),
+    )
     # cost[i, j] of samples i .. j-1 as one line: weighted residual of the least-squares fit
     m0 = S0[None, :] - S0[:, None]
     m0 = np.where(m0 > 0, m0, 1.0)
@@ -256,12 +265,46 @@ def _straight_pieces(t, x, tolerance, rules) -> list[tuple[int, int]]:
     return pieces[::-1]
 
 
-def _line(t, x):
-    """Intercept and slope of the least-squares line through (t, x)."""
-    centre = t.mean()
-    spread = ((t - centre) ** 2).sum()
-    slope = ((t - centre) @ (x - x.mean(axis=0))) / spread if spread > 0 else x[0] * 0.0
-    return x.mean(axis=0) - slope * centre, slope
+def _running(x: np.ndarray) -> np.ndarray:
+    """Sums over the first axis of all that comes before each index, (T + 1, ...)."""
+    return np.concatenate([np.zeros((1, *x.shape[1:])), np.cumsum(x, axis=0)])
+
+
+class _Lines:
+    """Least-squares lines through any ranges of samples, from running sums."""
+
+    def __init__(self, t, x):
+        self.t, self.offset_s, self.offset = t, t.mean(), x.mean(axis=0)
+        tc, xc = t - self.offset_s, x - self.offset
+        self.s1, self.s2 = _running(tc), _running(tc**2)
+        self.sx, self.sxt = _running(xc), _running(tc[:, None] * xc)
+
+    def fit(self, lo, hi):
+        """Mean (N, k), slope (N, k), time of the mean (N,) and span (N,) of samples lo .. hi-1, for index arrays."""
+        n = hi - lo
+        s1, sx = self.s1[hi] - self.s1[lo], self.sx[hi] - self.sx[lo]
+        spread = self.s2[hi] - self.s2[lo] - s1**2 / n
+        slope = (self.sxt[hi] - self.sxt[lo] - s1[:, None] * sx / n[:, None]) / np.where(
+            spread > _TINY, spread, np.inf
+        )[:, None]
+        return self.offset + sx / n[:, None], slope, self.offset_s + s1 / n, self.t[hi - 1] - self.t[lo]
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What one straight piece was judged to be, and its line (first axis): mean at `middle_s`, slope."""
+
+    label: str
+    margin: float
+    noise: float
+    certain: bool
+    mean: float
+    slope: float
+    middle_s: float
+
+
+def _verdicts(*columns) -> list[_Verdict]:
+    return [_Verdict(*row) for row in zip(*(np.asarray(c).tolist() for c in columns), strict=True)]
 
 
 def _without_slivers(states: list[State], min_duration_s: float) -> tuple[State, ...]:
@@ -285,34 +328,37 @@ def _without_slivers(states: list[State], min_duration_s: float) -> tuple[State,
 
 def _merge_and_judge(t, pieces, judge, boundary, min_duration_s) -> Judgement:
     """Judges pieces, merges equal neighbours, and judges merged "nothing changed" runs again as one."""
-    judged = [[lo, hi, [judge(lo, hi)]] for lo, hi in pieces]
+    bounds = np.array(pieces)
+    judged = [(lo, hi, [v]) for (lo, hi), v in zip(pieces, judge(bounds[:, 0], bounds[:, 1]), strict=True)]
     while True:
         runs = [judged[0]]
         for lo, hi, verdicts in judged[1:]:
-            if runs[-1][2][-1][0] == verdicts[0][0]:
-                runs[-1] = [runs[-1][0], hi, runs[-1][2] + verdicts]
+            if runs[-1][2][-1].label == verdicts[0].label:
+                runs[-1] = (runs[-1][0], hi, runs[-1][2] + verdicts)
             else:
-                runs.append([lo, hi, verdicts])
-        again = False
-        for run in runs:
-            if len(run[2]) > 1 and run[2][0][0] in ("constant", "still"):
-                whole = judge(run[0], run[1])
-                again |= whole[0] != run[2][0][0]
-                run[2] = [whole]
-        judged = runs
+                runs.append((lo, hi, verdicts))
+        judged, again = [], False
+        for lo, hi, verdicts in runs:
+            if len(verdicts) > 1 and verdicts[0].label in ("constant", "still"):
+                whole = judge(np.array([lo]), np.array([hi]))
+                again |= whole[0].label != verdicts[0].label
+                verdicts = whole
+            judged.append((lo, hi, verdicts))
         if not again:
             break
     cuts = [float(t[0])]
-    for before, after in zip(judged, judged[1:], strict=False):
+    for before, after in itertools.pairwise(judged):
         cut = (t[before[1] - 1] + t[after[0]]) / 2
         if boundary is not None:
             cut = boundary(before, after, cut)
         cuts.append(float(max(cut, cuts[-1])))
     cuts.append(float(t[-1]))
-    states = _without_slivers([State(run[2][0][0], cuts[i], cuts[i + 1]) for i, run in enumerate(judged)], min_duration_s)
+    states = _without_slivers(
+        [State(run[2][0].label, cuts[i], cuts[i + 1]) for i, run in enumerate(judged)], min_duration_s
+    )
     verdicts = [v for run in judged for v in run[2]]
-    confidence = min(_probability(v[1], v[2]) for v in verdicts)
-    return Judgement(states, min(v[1] for v in verdicts), confidence, all(v[3] for v in verdicts))
+    confidence = min(_probability(v.margin, v.noise) for v in verdicts)
+    return Judgement(states, min(v.margin for v in verdicts), confidence, all(v.certain for v in verdicts))
 
 
 def _split_at_turn(x, lo: int, hi: int, threshold, sigma, rules) -> list[tuple[int, int]]:
@@ -330,13 +376,13 @@ def _split_at_turn(x, lo: int, hi: int, threshold, sigma, rules) -> list[tuple[i
 
 def _trend_boundary(t, x, sigma, before, after, cut: float) -> float:
     """The turning point between opposite trends; else where the two lines meet."""
-    if "constant" in (before[2][-1][0], after[2][0][0]):
+    if "constant" in (before[2][-1].label, after[2][0].label):
         return _where_lines_cross(t, before, after, cut)
     near = np.flatnonzero(np.abs(t - cut) <= 0.75)
     near = near[(near >= before[0]) & (near < after[1])]
     if len(near) < 3:
         return cut
-    sign = 1.0 if after[2][0][0] == "increasing" else -1.0
+    sign = 1.0 if after[2][0].label == "increasing" else -1.0
     lowest = (sign * x[near]).min()
     bottom = near[sign * x[near] <= lowest + 2.0 * sigma[near]]
     if len(bottom) > 2:  # noise hides the very lowest sample; the middle of the bottom does not move with it
@@ -350,10 +396,11 @@ def _trend_boundary(t, x, sigma, before, after, cut: float) -> float:
 
 def _where_lines_cross(t, before, after, cut: float) -> float:
     """Time at which the last line of one run meets the first line of the next, if that is near the cut."""
-    (a0, b0), (a1, b1) = before[2][-1][4], after[2][0][4]
-    if abs(b0 - b1) < _TINY:
+    p, q = before[2][-1], after[2][0]
+    if abs(p.slope - q.slope) < _TINY:
         return cut
-    crossing = (a1 - a0) / (b0 - b1)
+    # p.mean + p.slope (s - p.middle_s) = q.mean + q.slope (s - q.middle_s)
+    crossing = (q.mean - q.slope * q.middle_s - p.mean + p.slope * p.middle_s) / (p.slope - q.slope)
     reach = max(0.25, 1.5 * (t[after[0]] - t[before[1] - 1]))
     return crossing if abs(crossing - cut) <= reach else cut
 
@@ -383,30 +430,25 @@ def _from_labels(t, labels: list[str], slack, sigma, rules) -> Judgement:
         else:
             runs.append([label, i, i])
 
-    def edges(k):
-        start = t[0] if k == 0 else (t[runs[k][1] - 1] + t[runs[k][1]]) / 2
-        end = t[-1] if k == len(runs) - 1 else (t[runs[k][2]] + t[runs[k][2] + 1]) / 2
-        return float(start), float(end)
-
-    def length(k):
-        start, end = edges(k)
-        return end - start
-
-    while len(runs) > 1:
-        shortest = min(range(len(runs)), key=length)
-        if length(shortest) >= rules.min_duration_s - 1e-9:
-            break
-        around = [k for k in (shortest - 1, shortest + 1) if 0 <= k < len(runs)]
-        keep = max(around, key=length)
-        runs[shortest][0] = runs[keep][0]
-        merged = [runs[0]]
-        for run in runs[1:]:
-            if run[0] == merged[-1][0]:
-                merged[-1][2] = run[2]
-            else:
-                merged.append(run)
-        runs = merged
-    states = tuple(State(run[0], *edges(k)) for k, run in enumerate(runs))
+    cuts = np.concatenate([t[:1], [(t[run[1] - 1] + t[run[1]]) / 2 for run in runs[1:]], t[-1:]])
+    lengths = np.diff(cuts)
+    while len(runs) > 1 and lengths.min() < rules.min_duration_s - 1e-9:
+        k = int(lengths.argmin())
+        around = [i for i in (k - 1, k + 1) if 0 <= i < len(runs)]
+        into = max(around, key=lambda i: lengths[i])
+        first, last = min(k, into), max(k, into)
+        label = runs[into][0]
+        if 0 < k < len(runs) - 1 and runs[k - 1][0] == runs[k + 1][0]:
+            first, last = k - 1, k + 1  # a flicker inside one state
+        runs[first : last + 1] = [[label, runs[first][1], runs[last][2]]]
+        cuts = np.delete(cuts, np.arange(first + 1, last + 1))
+        lengths = np.diff(cuts)
+        for i in (first, first - 1):  # equal neighbours become one
+            if 0 <= i and i + 1 < len(runs) and runs[i][0] == runs[i + 1][0]:
+                runs[i : i + 2] = [[runs[i][0], runs[i][1], runs[i + 1][2]]]
+                cuts = np.delete(cuts, i + 1)
+                lengths = np.diff(cuts)
+    states = tuple(State(run[0], float(cuts[k]), float(cuts[k + 1])) for k, run in enumerate(runs))
     margins, confidences = [], []
     for _, first, last in runs:
         best = first + int(np.argmax(slack[first : last + 1] - sigma[first : last + 1]))

@@ -67,7 +67,9 @@ def read_calibration(path: Path) -> tuple[np.ndarray, np.ndarray]:
             entries[name.rstrip(":")] = np.array(numbers.split(), float)
     lacking = [n for n in ("P2", "R_rect", "Tr_velo_cam", "Tr_imu_velo") if n not in entries]
     if lacking:
-        raise SourceError(f"{path} lacks {', '.join(lacking)}; take the file from KITTI's tracking calibration download")
+        raise SourceError(
+            f"{path} lacks {', '.join(lacking)}; take the file from KITTI's tracking calibration download"
+        )
     bottom = np.array([[0.0, 0.0, 0.0, 1.0]])
     T_velo_base = np.vstack([entries["Tr_imu_velo"].reshape(3, 4), bottom])
     T_camera_velo = np.vstack([entries["Tr_velo_cam"].reshape(3, 4), bottom])
@@ -91,7 +93,10 @@ def read_ego_poses(path: Path) -> np.ndarray:
         except ValueError:
             rows.append([])
         if len(rows[-1]) != 6:
-            raise SourceError(f"{path} line {number}: latitude, longitude, altitude, roll, pitch, yaw expected; the file is cut or damaged")
+            raise SourceError(
+                f"{path} line {number}: latitude, longitude, altitude, roll, pitch, yaw expected;"
+                " the file is cut or damaged"
+            )
     if not rows:
         raise SourceError(f"{path} is empty; take it from KITTI's tracking oxts download")
     lat, lon, alt, roll, pitch, yaw = np.array(rows).T
@@ -134,13 +139,18 @@ class KittiTracking(Source):
         self.camera = Camera(self.K, IMAGE_SIZE)
         self.labels_path = root / "label_02" / f"{sequence}.txt"
         if detections is None and not self.labels_path.exists():
-            raise SourceError(f"{self.labels_path} is missing; give --detections NAME to use a detector instead of labels")
+            raise SourceError(
+                f"{self.labels_path} is missing; give --detections NAME to use a detector instead of labels"
+            )
         if detections is not None:
             folder = root / "detections"
             self.detection_paths = {c: folder / f"{detections}_{c}" / f"{sequence}.txt" for c in CLASSES}
             if not any(p.exists() for p in self.detection_paths.values()):
                 known = sorted({p.name.rsplit("_", 1)[0] for p in folder.glob("*_*")})
-                raise SourceError(f"--detections {detections}: no file for sequence {sequence} under {folder}; there are: {', '.join(known) or 'none'}")
+                raise SourceError(
+                    f"--detections {detections}: no file for sequence {sequence} under {folder};"
+                    f" there are: {', '.join(known) or 'none'}"
+                )
 
     def __len__(self) -> int:
         return len(self.T_world_base)
@@ -216,10 +226,14 @@ class KittiTracking(Source):
         if self.detector is None:
             labels = read_labels(self.labels_path)
             sigma = LABEL_SIGMA_M + LABEL_SIGMA_PER_M * np.linalg.norm(labels["box3d"][:, 3:6], axis=1)
-            rows = zip(labels["frame"], labels["type"], labels["box2d"], labels["box3d"], sigma, labels["id"], strict=True)
+            rows = zip(
+                labels["frame"], labels["type"], labels["box2d"], labels["box3d"], sigma, labels["id"], strict=True
+            )
             for frame, label, box2d, box3d, sigma_m, track_id in rows:
                 found.setdefault(int(frame), []).append(
-                    _detection(label.lower(), 1.0, box2d, box3d, str(track_id), np.eye(3) * sigma_m**2, LABEL_HEADING_SIGMA_RAD)
+                    _detection(
+                        label.lower(), 1.0, box2d, box3d, str(track_id), np.eye(3) * sigma_m**2, LABEL_HEADING_SIGMA_RAD
+                    )
                 )
             return found
         for label, path in self.detection_paths.items():
@@ -273,7 +287,9 @@ def read_labels(path: Path) -> dict[str, np.ndarray]:
             if len(rows[-1][3]) != 11:
                 raise ValueError("too few columns")
         except (ValueError, IndexError) as error:
-            raise SourceError(f"{path} line {number}: {error}; the 17 columns of a KITTI tracking label expected") from None
+            raise SourceError(
+                f"{path} line {number}: {error}; the 17 columns of a KITTI tracking label expected"
+            ) from None
     boxes = np.array([r[3] for r in rows], float).reshape(-1, 11)
     return {
         "frame": np.array([r[0] for r in rows], int),

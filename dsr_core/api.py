@@ -1,0 +1,232 @@
+"""`ask` and `load_scene`: the library's two front doors. Service, command line and Python all come through here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dsr_core.errors import DeclineError, QueryError
+from dsr_core.language.choices import match_choice
+from dsr_core.language.parse import ParsedQuestion, parse
+from dsr_core.language.resolve import resolve
+from dsr_core.language.wording import word
+from dsr_core.reasoning.agents import span
+from dsr_core.reasoning.answer import Answer, Declined
+from dsr_core.reasoning.engine import Finding, ResolvedQuery, find
+from dsr_core.reasoning.quantities import Viewer
+from dsr_core.reasoning.query import Query, Viewpoint
+from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
+from dsr_core.scene import Scene
+
+#: "Is it getting closer?" without a time is judged over the last seconds that the things have in common.
+RECENT_S = 5.0
+BACKENDS = ("auto", "geometry", "vlm")
+RULES = ("robust", "dsr")
+
+
+def load_scene(path: str | Path, sequence: str | None = None, detections: str | None = None, **options) -> Scene:
+    """Reads a recording as a scene.
+
+    Args:
+        path: A bag, a folder that a reader recognises, or a saved scene.
+        sequence: Which sequence, for data sets that hold several (KITTI "0007").
+        detections: Name of a detector's output to track; None takes the truth labels where there are any.
+        **options: Options of the reader.
+
+    Raises:
+        SourceError: nothing that a reader recognises.
+    """
+    from dsr_core.sources import open_source
+
+    return open_source(path, sequence=sequence, detections=detections, **options).scene()
+
+
+def ask(
+    scene: Scene,
+    question: str | Query | dict,
+    choices: Sequence[str] | None = None,
+    rules: str = "robust",
+    until: float | None = None,
+    viewpoint: str | None = None,
+    window: tuple[float, float] | None = None,
+    backend: str = "auto",
+    now_s: float | None = None,
+    stale_s: float | None = None,
+    config: RobustRules = DEFAULT_RULES,
+) -> Answer:
+    """Answers a question about a scene; a question that has no answer is declined with a code, never an exception.
+
+    Args:
+        scene: What is known.
+        question: English, a `Query`, or a query's JSON form.
+        choices: Options of a multiple-choice question.
+        rules: "robust" or "dsr".
+        until: Use nothing later than this second.
+        viewpoint: Whose eyes (WHO), in place of what the text says; ignored for a typed query.
+        window: (start, end) in seconds, in place of what the text says; ignored for a typed query.
+        backend: "auto", "geometry" or "vlm".
+        now_s: The present on the scene's clock (for the age of the data); default: `until` or the scene's end.
+        stale_s: Decline when no window is asked and the newest data is older than this.
+        config: Constants of the robust rules.
+    """
+    kind = ""
+    try:
+        _check_request(choices, rules, backend, until)
+        parsed = _understand(question, viewpoint, window)
+        kind = parsed.query.kind
+        if until is not None:
+            scene = scene.until(until)
+        now_s = now_s if now_s is not None else until if until is not None else scene.end_s
+        resolved = _resolve(scene, parsed)
+        _check_fresh(scene, resolved, now_s, stale_s)
+        finding = find(scene, resolved, rules, config)
+        return _answer(scene, parsed, resolved, finding, choices, rules, now_s)
+    except DeclineError as error:
+        return _declined(error.code, str(error), error.candidates, kind)
+    except QueryError as error:
+        return _declined("BAD_REQUEST", str(error), (), kind)
+
+
+def _check_request(choices, rules, backend, until) -> None:
+    if rules not in RULES:
+        raise QueryError(f"rules = {rules!r} is not known; known: {', '.join(RULES)}")
+    if backend not in BACKENDS:
+        raise QueryError(f"backend = {backend!r} is not known; known: {', '.join(BACKENDS)}")
+    if backend == "vlm":
+        raise DeclineError(
+            "BACKEND_UNAVAILABLE",
+            "no vision-language model is set up here; ask backend geometry or auto",
+            ("geometry", "auto"),
+        )
+    if choices is not None and (isinstance(choices, str) or not all(isinstance(c, str) for c in choices)):
+        raise QueryError(f"choices = {choices!r} must be a list of texts")
+    if until is not None and not math.isfinite(until):
+        raise QueryError(f"until = {until!r} is not a number of seconds")
+
+
+def _understand(question, viewpoint, window) -> ParsedQuestion:
+    if isinstance(question, dict):
+        question = Query.from_dict(question)
+    if isinstance(question, Query):
+        return ParsedQuestion(query=question)
+    parsed = parse(question)
+    query = parsed.query
+    if viewpoint:
+        query = replace(query, viewpoint=Viewpoint(viewpoint, query.viewpoint.mode, query.viewpoint.at))
+    if window is not None:
+        query = replace(query, window=tuple(window))
+        parsed = replace(parsed, recent=False, last_s=None)
+    return replace(parsed, query=query)
+
+
+def _resolve(scene: Scene, parsed: ParsedQuestion) -> ResolvedQuery:
+    """Names -> agents, and relative times -> a window."""
+    query = parsed.query
+    last_s = (
+        parsed.last_s if parsed.last_s is not None else RECENT_S if parsed.recent and query.window is None else None
+    )
+    window = query.window
+    if last_s is not None:
+        window = (max(scene.end_s - last_s, 0.0), scene.end_s)
+        if parsed.last_s is None and not _seen_in(scene, query, window):
+            window = None
+    subject = resolve(scene, query.subject, window)
+    other = None if query.object is None else resolve(scene, query.object, window)
+    at = query.viewpoint.at
+    viewer = resolve(scene, query.viewpoint.agent, window if at is None else None)
+    absolute = query.viewpoint.mode == "absolute"
+    if last_s is not None and parsed.last_s is None:
+        ends = [span(scene, a)[1] for a in (subject, other) if a is not None and a.name != "map"]
+        end = min(ends, default=scene.end_s)
+        window = (max(end - last_s, 0.0), end)
+    return ResolvedQuery(query.kind, subject, other, Viewer(viewer, at if absolute else None), absolute, window)
+
+
+def _seen_in(scene: Scene, query: Query, window) -> bool:
+    try:
+        for who in (query.subject, query.object):
+            if who is not None:
+                resolve(scene, who, window)
+    except DeclineError as error:
+        return error.code != "NOT_OBSERVED"
+    return True
+
+
+def _check_fresh(scene: Scene, query: ResolvedQuery, now_s: float, stale_s: float | None) -> None:
+    if stale_s is None or (query.window is not None and query.window[1] < scene.end_s):
+        return
+    if now_s - scene.end_s > stale_s:
+        raise DeclineError(
+            "STALE_DATA",
+            f"the newest data is {now_s - scene.end_s:.1f} s old (at most {stale_s:.1f} s for a question about now);"
+            " check the camera and the detector, or ask about a window",
+        )
+
+
+def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Finding, choices, rules, now_s) -> Answer:
+    agents = [a for a in (resolved.subject, resolved.other, resolved.viewer.agent) if a is not None]
+    tracks = tuple(dict.fromkeys(a.track.id for a in agents if a.track is not None))
+    motion = {"ego": finding.ego_motion, "object": finding.object_motion}
+    sentence = word(
+        finding.states,
+        resolved.kind,
+        names={
+            "subject": resolved.subject.label,
+            "object": None if resolved.other is None else resolved.other.label,
+            "viewer": resolved.viewer.agent.label,
+        },
+        value=finding.value,
+        sigma=finding.sigma,
+        unit=finding.unit,
+        form=parsed.form,
+        asked=parsed.asked,
+        motion=motion,
+        rules=rules,
+    )
+    index, probabilities = -1, ()
+    if choices:
+        index, probabilities = match_choice(
+            finding.states,
+            finding.value,
+            resolved.kind,
+            choices,
+            form=parsed.form,
+            asked=parsed.asked,
+            names={
+                "subject": resolved.subject.label,
+                "object": None if resolved.other is None else resolved.other.label,
+            },
+        )
+        if index < 0:
+            raise DeclineError(
+                "TOO_UNCERTAIN", f"no option, or more than one, says what was found: {sentence}", tuple(choices)
+            )
+    return Answer(
+        answer=sentence,
+        kind=resolved.kind,
+        states=finding.states,
+        value=finding.value,
+        sigma=finding.sigma,
+        margin=finding.margin,
+        unit=finding.unit,
+        confidence=finding.confidence,
+        choice=choices[index] if index >= 0 else None,
+        choice_index=index,
+        choice_probabilities=tuple(probabilities),
+        viewpoint={
+            "agent": resolved.viewer.agent.name,
+            "mode": "absolute" if resolved.absolute else "relative",
+            "at": finding.viewer_at_s,
+        },
+        motion=motion,
+        tracks=tracks,
+        samples=finding.samples,
+        window=finding.window,
+        data_age_s=max(now_s - finding.window[1], 0.0),
+    )
+
+
+def _declined(code: str, message: str, candidates, kind: str) -> Answer:
+    return Answer(answer=f"No answer: {message}.", kind=kind, declined=Declined(code, message, tuple(candidates)))

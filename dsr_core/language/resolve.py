@@ -1,0 +1,145 @@
+"""WHO -> agent: finds the thing that a query names, or says what there is instead."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from dsr_core.errors import DeclineError
+from dsr_core.language.names import normalise_name, same_class
+from dsr_core.reasoning.agents import Agent, interpolate, poses, velocities
+from dsr_core.reasoning.query import EGO_NAMES, Who
+from dsr_core.scene import Scene, Track
+
+MAX_CANDIDATES = 20
+#: A box names the track whose own box overlaps it at least this much (intersection over union).
+MIN_BOX_IOU = 0.3
+MAX_BOX_GAP_S = 0.25
+
+
+def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None) -> Agent:
+    """Finds the agent that `who` names.
+
+    A name is tried as "robot", "camera", "map", then as a track id, then as "<label> <id>", then as a label. Where a
+    label fits several things, those seen in the window are taken; several of them are ambiguous.
+
+    Raises:
+        DeclineError: NO_SUCH_OBJECT, AMBIGUOUS_OBJECT or NOT_OBSERVED, with candidates.
+    """
+    if isinstance(who, str):
+        who = who.strip()
+        if who.lower() in EGO_NAMES:
+            return Agent(who.lower())
+        if who in scene.tracks:
+            return Agent(who, scene.tracks[who])
+        match = re.fullmatch(r"(?:(.*?)\s+)?(?:number\s+|id\s+|#)?(\S+)", who)
+        if match and match[2] in scene.tracks and match[1]:
+            track = scene.tracks[match[2]]
+            if match[1].lower() in ("track", "object", "thing", "id", "number") or same_class(match[1], track.label):
+                return Agent(track.id, track)
+        who = {"label": who}
+    label = who.get("label")
+    if isinstance(label, str) and label.strip().lower() in EGO_NAMES and "box" not in who:
+        return Agent(label.strip().lower())
+    fitting = [t for t in scene.tracks.values() if label is None or t.id == label or same_class(label, t.label)]
+    if label is not None and any(t.id == label for t in fitting):
+        fitting = [t for t in fitting if t.id == label]
+    if not fitting:
+        raise DeclineError("NO_SUCH_OBJECT", f"nothing called {_shown(label)} has been seen", _names_there(scene))
+    if who.get("box") is not None:
+        return _by_box(scene, who, fitting, window)
+    seen = fitting if window is None else [t for t in fitting if _samples_in(t, window)]
+    if not seen:
+        last = max(fitting, key=lambda t: t.stamps_s[-1])
+        raise DeclineError(
+            "NOT_OBSERVED",
+            f"no {normalise_name(label or 'thing')} was seen between {window[0]:.1f} s and {window[1]:.1f} s;"
+            f" {last.label} {last.id} was seen from {last.stamps_s[0]:.1f} s to {last.stamps_s[-1]:.1f} s",
+            tuple(_describe(t) for t in fitting[:MAX_CANDIDATES]),
+        )
+    if len(seen) > 1 and who.get("select") in ("nearest", "fastest"):
+        seen = [_select(scene, seen, who["select"], who.get("at"), window)]
+    if len(seen) > 1:
+        raise DeclineError(
+            "AMBIGUOUS_OBJECT",
+            f"{len(seen)} things fit {_shown(label)}; name one by its id",
+            tuple(_describe(t) for t in seen[:MAX_CANDIDATES]),
+        )
+    return Agent(seen[0].id, seen[0])
+
+
+def _shown(label) -> str:
+    return "that box" if label is None else repr(label if len(label) <= 60 else label[:57] + "...")
+
+
+def _describe(track: Track) -> str:
+    return f"{track.label} {track.id}"
+
+
+def _names_there(scene: Scene) -> tuple[str, ...]:
+    counts: dict[str, int] = {}
+    for track in scene.tracks.values():
+        counts[track.label] = counts.get(track.label, 0) + 1
+    few = len(scene.tracks) <= MAX_CANDIDATES
+    names = [_describe(t) for t in scene.tracks.values()] if few else list(counts)
+    return ("robot", "camera", *names)[:MAX_CANDIDATES]
+
+
+def _samples_in(track: Track, window: tuple[float, float]) -> int:
+    part = track.between(*window)
+    return int(part.observed.sum())
+
+
+def _by_box(scene: Scene, who: dict, fitting: list[Track], window) -> Agent:
+    """The track whose own box overlaps the given one most at the given time (default: the window's start)."""
+    at = who.get("at")
+    if at is None:
+        at = window[0] if window else None
+    box = np.asarray(who["box"], float)
+    best, best_iou = None, 0.0
+    for track in fitting:
+        has_box = np.isfinite(track.boxes_px).all(axis=1)
+        if at is not None:
+            has_box &= np.abs(track.stamps_s - at) <= MAX_BOX_GAP_S
+        if not has_box.any():
+            continue
+        boxes = track.boxes_px[has_box]
+        size = who.get("image_size")
+        if size is not None and track.image_size is not None:
+            scale = np.array(track.image_size, float) / np.asarray(size, float)
+            scaled = box * np.tile(scale, 2)
+        else:
+            scaled = box
+        if at is not None:
+            boxes = boxes[[np.abs(track.stamps_s[has_box] - at).argmin()]]
+        iou = float(_iou(boxes, scaled).max())
+        if iou > best_iou:
+            best, best_iou = track, iou
+    if best is None or best_iou < MIN_BOX_IOU:
+        when = "" if at is None else f" at {at:.1f} s"
+        raise DeclineError(
+            "NO_SUCH_OBJECT",
+            f"no {_shown(who.get('label'))} has the box {[round(float(v), 1) for v in box]}{when} (best overlap {best_iou:.2f},"
+            f" {MIN_BOX_IOU} needed); give image_size when the box refers to another image size",
+            tuple(_describe(t) for t in fitting[:MAX_CANDIDATES]),
+        )
+    return Agent(best.id, best)
+
+
+def _iou(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (N, 4) with one box (4,)."""
+    size = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+    shared = np.clip(size, 0.0, None).prod(axis=1)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return shared / np.maximum(area - shared, 1e-9)
+
+
+def _select(scene: Scene, tracks: list[Track], how: str, at: float | None, window) -> Track:
+    """The nearest track to the robot, or the fastest in the world, at a time (default: the window's end)."""
+    end = window[1] if window else max(float(t.stamps_s[-1]) for t in tracks)
+    at = end if at is None else float(at)
+    if how == "nearest":
+        ego = poses(scene, Agent("robot"), np.array([at]))[0, :3, 3]
+        return min(tracks, key=lambda t: float(np.linalg.norm(interpolate(t, np.array([at]))[0][0] - ego)))
+    return max(tracks, key=lambda t: float(np.linalg.norm(velocities(t.stamps_s, t.positions_world_m, np.array([at]))[0][0])))
