@@ -182,11 +182,12 @@ class FrameAssembler:
     def take(self, flush: bool = False) -> list[Frame]:
         """The frames that are complete, oldest first.
 
-            Args:
-                flush: Nothing more will come (end of the recording, or the wait has timed out): gives what waits as it is.
+        Args:
+            flush: Nothing more will come (end of the recording, or a node's wait timed out): what waits goes out as
+                it is.
 
-            Raises:
-                SourceError: a depth image cannot be decoded or registered; its frame is dropped and the next call goes on.
+        Raises:
+            SourceError: a depth image cannot be decoded or registered; its frame is dropped, the next call goes on.
         """
         out, self._done = self._done, []
         while self._keys:
