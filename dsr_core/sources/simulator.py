@@ -92,8 +92,9 @@ class Simulator(Source):
         self.drive = script.drive(self.duration_s, self.seed, drift)
         self.T_map_base = self.drive.T_map_base(self.stamps_s)
         self.T_odom_base = self.drive.T_odom_base(self.stamps_s)
-        self.T_map_camera = self.T_map_base @ script.camera_mount()
-        self.T_odom_camera = self.T_odom_base @ script.camera_mount()
+        self.T_base_camera = script.camera_mount()
+        self.T_map_camera = self.T_map_base @ self.T_base_camera
+        self.T_odom_camera = self.T_odom_base @ self.T_base_camera
         self.T_map_actor = {actor.id: actor_poses(actor, self.stamps_s) for actor in script.ACTORS}
 
     def __len__(self) -> int:
@@ -103,14 +104,11 @@ class Simulator(Source):
     def visibility(self) -> dict[str, np.ndarray]:
         """Share 0..1 (T,) of each thing that the camera can see in each frame, by id."""
         static = [solid_box(*box) for box in (script.ISLAND, *script.WALL_RACKS)]
-        half = {a.id: np.array(a.size_lwh_m) / 2 for a in script.ACTORS}
+        half = {a.id: np.array(a.size_lwh_m) * a.solid / 2 for a in script.ACTORS}
         out = {a.id: np.zeros(len(self)) for a in script.ACTORS}
         for i in range(len(self)):
             for actor in script.ACTORS:
-                # Actors are no solid boxes, so the ones in between hide a little less than their boxes do.
-                others = [
-                    (tf.invert(self.T_map_actor[o.id][i]), 0.8 * half[o.id]) for o in script.ACTORS if o.id != actor.id
-                ]
+                others = [(tf.invert(self.T_map_actor[o.id][i]), half[o.id]) for o in script.ACTORS if o.id != actor.id]
                 out[actor.id][i] = visible_share(
                     self.camera,
                     self.T_map_camera[i],

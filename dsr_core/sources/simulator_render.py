@@ -103,7 +103,7 @@ class WarehouseRenderer:
         grid = np.arange(max(time_s - 0.4, 0.0), time_s + 0.41, 0.05)
         xy, _ = actor.poses(grid)
         speed = np.linalg.norm(np.diff(xy, axis=0), axis=1).mean() / 0.05
-        swing = 0.5 * min(speed / 0.8, 1.0) * np.sin(2 * np.pi * 0.95 * time_s)
+        swing = 0.36 * min(speed / 0.8, 1.0) * np.sin(2 * np.pi * 0.95 * time_s)
         for name, sign in (("left", 1.0), ("right", -1.0)):
             leg = sign * swing
             self._data.joint(f"{name}_hip").qpos[0] = -leg

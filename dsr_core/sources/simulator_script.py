@@ -55,6 +55,7 @@ class Actor:
         size_lwh_m: (3,) box around it, the origin of its body at the middle of the box's floor.
         path: Keyframes (t, x, y).
         heading: Keyframes (t, yaw in degrees), counter-clockwise from +x.
+        solid: Share of the box, by axis, that hides what is behind.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Actor:
     size_lwh_m: tuple[float, float, float]
     path: tuple[tuple[float, float, float], ...]
     heading: tuple[tuple[float, float], ...]
+    solid: tuple[float, float, float] = (0.8, 0.8, 0.8)
 
     def poses(self, at_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Floor positions (T, 2) and headings (T,) in rad at `at_s` (T,)."""
@@ -79,7 +81,7 @@ ACTORS = (
     Actor(
         "2",
         "person",
-        (0.45, 0.6, 1.78),
+        (0.8, 0.62, 1.8),
         (
             (4.6, 7.6, 2.5),
             (10.4, 7.6, -1.9),
@@ -98,6 +100,7 @@ ACTORS = (
             (24.3, -9.0),
             (25.8, -187.0),
         ),
+        (0.35, 0.65, 0.95),
     ),
     Actor(
         "3",
