@@ -44,8 +44,8 @@ class SavedScene(Source):
         yield from frames_of_scene(self._scene)
 
 
-def frames_of_scene(scene: Scene) -> Iterator[Frame]:
-    """Frames at the scene's stamps whose 3D detections are the observed samples of its tracks, ids kept.
+def frames_of_scene(scene: Scene, keep_ids: bool = True) -> Iterator[Frame]:
+    """Frames at the scene's stamps whose 3D detections are the observed samples of its tracks.
 
     The camera is taken at the base (optical axis forward) where the scene has no camera poses.
     """
@@ -77,7 +77,7 @@ def frames_of_scene(scene: Scene) -> Iterator[Frame]:
                         size_lwh_m=size,
                         orientation_camera_xyzw=orientations[k] if np.isfinite(orientations[k]).all() else None,
                         orientation_sigma_rad=float(track.orientation_sigmas_rad[k]),
-                        id=track.id,
+                        id=track.id if keep_ids else "",
                     )
                 )
     for i, stamp_s in enumerate(scene.stamps_s):
