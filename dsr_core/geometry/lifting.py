@@ -70,7 +70,8 @@ class LiftingConfig:
         inner_fraction: Central part of the box (each side) in which the thing's depth is looked for.
         erode_px: A mask's rim of this width is not used (mixed pixels at depth edges).
         near_fraction: The nearest depth mode with at least this part of the weight wins over a stronger, farther one.
-        depth_per_width: Depth of a thing of unknown size as a multiple of the lesser of its width and height.
+        depth_per_width: Depth of a thing of unknown size as a multiple of its width, or of the geometric mean of width
+            and height where it is wider than high.
         depth_sigma: One-sigma of that depth, as a part of it.
         known_depth_sigma: The same where the detector gives the size but no heading.
         box_sigma: One-sigma of the middle of a detector's box, as a part of the box's side.
@@ -83,17 +84,17 @@ class LiftingConfig:
     min_depth_m: float = 0.1
     max_depth_m: float = 80.0
     min_pixels: int = 12
-    max_samples: int = 1600
+    max_samples: int = 800
     inner_fraction: float = 0.7
     erode_px: int = 2
     near_fraction: float = 0.25
-    depth_per_width: float = 0.9
+    depth_per_width: float = 1.0
     depth_sigma: float = 0.35
     known_depth_sigma: float = 0.15
     box_sigma: float = 0.03
     border_px: float = 2.0
     cut_sigma: float = 0.35
-    hidden_fraction: float = 0.25
+    hidden_fraction: float = 0.15
 
     def __post_init__(self):
         fractions = ("inner_fraction", "near_fraction", "hidden_fraction")
@@ -165,7 +166,7 @@ def lift(
             raise LiftingError("bad_box", f"box {np.round(box, 1).tolist()} is not x1 < x2, y1 < y2 in pixels")
     else:
         raise LiftingError("nothing_to_lift", "a detection without 3D position needs box_px or mask")
-    box_clipped = np.clip(box, 0, (width, height, width, height))
+    box_clipped = np.minimum(np.maximum(box, 0.0), (width, height, width, height))
     if box_clipped[2] - box_clipped[0] < 1 or box_clipped[3] - box_clipped[1] < 1:
         raise LiftingError("outside_image", f"box {np.round(box, 1).tolist()} lies outside the {width}x{height} image")
 
@@ -190,14 +191,21 @@ def lift(
 
 def _mask_box(mask: np.ndarray) -> np.ndarray:
     """Box of a mask without the outermost 1 % of its area on each side, which stray pixels may make up."""
-    columns, rows = np.count_nonzero(mask, axis=0), np.count_nonzero(mask, axis=1)
-    total = int(columns.sum())
-    if total == 0:
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
         raise LiftingError("empty_mask", "the mask holds no pixel")
+    v0, v1 = rows[0], rows[-1] + 1
+    columns = np.flatnonzero(mask[v0:v1].any(axis=0))
+    u0, u1 = columns[0], columns[-1] + 1
+    # Every n-th row and column is enough for the ends, and keeps large masks fast.
+    step = max(min(v1 - v0, u1 - u0) // 100, 1)
+    part = mask[v0:v1:step, u0:u1:step].view(np.uint8)
     ends = []
-    for counts in (columns, rows):
+    for counts, first, last in ((part.sum(axis=0), u0, u1), (part.sum(axis=1), v0, v1)):
         cumulative = np.cumsum(counts)
-        ends.append((np.searchsorted(cumulative, 0.01 * total, "right"), np.searchsorted(cumulative, 0.99 * total, "left") + 1))
+        low = np.searchsorted(cumulative, 0.01 * cumulative[-1], "right")
+        high = np.searchsorted(cumulative, 0.99 * cumulative[-1], "left") + 1
+        ends.append((first + step * low, min(first + step * high, last)))
     (x1, x2), (y1, y2) = ends
     return np.array([x1, y1, x2, y2], float)
 
@@ -230,9 +238,11 @@ def _eroded_at(mask, v0, v1, u0, u1, step, radius) -> np.ndarray:
     if radius == 0 or min(v1 - v0, u1 - u0) < 6 * radius:
         return inside
     height, width = mask.shape
-    v, u = np.arange(v0, v1, step), np.arange(u0, u1, step)
-    for dv, du in ((-radius, -radius), (-radius, radius), (radius, -radius), (radius, radius), (0, radius), (0, -radius), (radius, 0), (-radius, 0)):
-        inside &= mask[np.clip(v + dv, 0, height - 1)[:, None], np.clip(u + du, 0, width - 1)]
+    v, u = np.arange(v0, v1, step)[:, None], np.arange(u0, u1, step)
+    up, down = np.maximum(v - radius, 0), np.minimum(v + radius, height - 1)
+    left, right = np.maximum(u - radius, 0), np.minimum(u + radius, width - 1)
+    for rows, columns in ((up, left), (up, right), (down, left), (down, right), (v, left), (v, right), (up, u), (down, u)):
+        inside &= mask[rows, columns]
     return inside
 
 
@@ -244,7 +254,7 @@ def _edge_rays(camera: Camera, box: np.ndarray) -> np.ndarray:
 
 
 def _thing_depths(z, weight, side, size_lwh_m, config) -> tuple[np.ndarray, float]:
-    """Depths on the thing's visible surface, and the part of the samples that is clearly nearer than it."""
+    """Sorted depths on the thing's visible surface, and the part of the samples that is clearly nearer than it."""
     order = np.argsort(z, kind="stable")
     z, weight = z[order], weight[order]
     # Logarithmic bins, so that the choice does not depend on the scale; at least as wide as the noise.
@@ -252,7 +262,7 @@ def _thing_depths(z, weight, side, size_lwh_m, config) -> tuple[np.ndarray, floa
     index = np.floor(np.log(z / z[0]) / relative).astype(int)
     counts = np.convolve(np.bincount(index, weight), [0.5, 1.0, 0.5], "same")
     peaks = counts >= np.maximum(np.append(counts[1:], 0), np.insert(counts[:-1], 0, 0))
-    strong = np.flatnonzero(peaks & (counts >= config.near_fraction * 2 * weight.sum()))
+    strong = np.flatnonzero(peaks & (counts >= config.near_fraction * weight.sum()))
     peak = int(strong[0]) if len(strong) else int(np.argmax(counts))
     depth = z[0] * np.exp((peak + 0.5) * relative)
     lateral = side * depth
@@ -269,44 +279,48 @@ def _thing_depths(z, weight, side, size_lwh_m, config) -> tuple[np.ndarray, floa
     near = min(near, depth * (1 - relative))
     far = max(far, depth * (1 + relative))
     hidden = float(weight[z < near].sum() / weight.sum())
-    z = z[(z >= near) & (z <= far)]
-    middle = np.median(z)
-    spread = _MAD_TO_SIGMA * np.median(np.abs(z - middle))
-    return z[np.abs(z - middle) <= 3.5 * max(spread, float(config.noise.sigma_m(middle)))], hidden
+    z = z[np.searchsorted(z, near, "left") : np.searchsorted(z, far, "right")]
+    middle = z[len(z) // 2]
+    off = np.abs(z - middle)
+    spread = _MAD_TO_SIGMA * float(np.partition(off, len(off) // 2)[len(off) // 2])
+    return z[off <= 3.5 * max(spread, float(config.noise.sigma_m(middle)))], hidden
 
 
 def _centre(z, ray, side, cut, occluded, masked, size_lwh_m, config) -> Lifted:
-    sigma_z = float(config.noise.sigma_m(np.median(z)))
-    near, far = np.quantile(z, (0.1, 0.9))
+    n = len(z)
+    near, middle, far = float(z[n // 10]), float(z[n // 2]), float(z[n - 1 - n // 10])
+    sigma_z = float(config.noise.sigma_m(middle))
     spread = max((far - near) / (2 * _Q10), 1e-9)
     # The 10 % quantile of a flat, noisy surface lies below the surface; that of a deep one hardly does.
-    front = float(near + _Q10 * sigma_z * min(1.0, sigma_z / spread))
-    lateral = side * front
+    front = near + _Q10 * sigma_z * min(1.0, sigma_z / spread)
+    # A silhouette lies at the front of a flat thing and at the middle of a round one.
+    lateral = side * middle
     if _known(size_lwh_m):
         depth = 0.5 * float(size_lwh_m[0] + size_lwh_m[1])
         sigma_depth = 0.35 * abs(float(size_lwh_m[0] - size_lwh_m[1])) + config.known_depth_sigma * depth
     else:
-        depth = max(config.depth_per_width * float(lateral.min()), float(far - near) - 2 * _Q10 * sigma_z)
+        visible = max(far - near - 2 * _Q10 * sigma_z, 0.0)
+        depth = max(config.depth_per_width * float(np.sqrt(lateral[0] * lateral.min())), 1.3 * visible)
         sigma_depth = config.depth_sigma * depth
     length = float(np.linalg.norm(ray))
     unit = ray / length
     # Perspective: seen from near, the middle of the box points at the middle of the front part of the thing.
     position = ray * front + unit * depth / 2
-    independent = max(len(z) / 25.0, 1.0)
+    independent = max(n / 25.0, 1.0)
     sigma_front = sigma_z * np.sqrt(config.noise.systematic**2 + 1 / independent) * length
     sigma_ray = np.hypot(sigma_front, sigma_depth / 2)
     sigma_side = config.box_sigma * lateral * (0.5 if masked else 1.0) + 0.5 * side.min() * 0.02 * front
     sigma_side = np.hypot(sigma_side, config.cut_sigma * lateral * (cut | occluded))
     if cut.any() or occluded:
         sigma_ray = np.hypot(sigma_ray, 0.5 * config.cut_sigma * depth)
-    right = np.array([1.0, 0.0, 0.0]) - unit * unit[0]
-    right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(unit, right), unit])
+    right = np.array([unit[2], 0.0, -unit[0]]) / np.hypot(unit[0], unit[2])
+    down = np.array([unit[1] * right[2], unit[2] * right[0] - unit[0] * right[2], -unit[1] * right[0]])
+    axes = np.stack([right, down, unit])
     covariance = (axes.T * np.square([sigma_side[0], sigma_side[1], sigma_ray])) @ axes
     return Lifted(
         position_camera_m=position,
         covariance_camera=0.5 * (covariance + covariance.T),
-        n_pixels=len(z),
+        n_pixels=n,
         truncated=bool(cut.any()),
         occluded=bool(occluded),
         size_dwh_m=np.array([depth, *lateral]),
