@@ -16,7 +16,7 @@ from dsr_core.reasoning.agents import span
 from dsr_core.reasoning.answer import Answer, Declined
 from dsr_core.reasoning.engine import Finding, ResolvedQuery, find
 from dsr_core.reasoning.quantities import Viewer
-from dsr_core.reasoning.query import Query, Viewpoint
+from dsr_core.reasoning.query import Query
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 from dsr_core.scene import Scene
 
@@ -111,14 +111,8 @@ def _understand(question, viewpoint, window) -> ParsedQuestion:
         question = Query.from_dict(question)
     if isinstance(question, Query):
         return ParsedQuestion(query=question)
-    parsed = parse(question)
-    query = parsed.query
-    if viewpoint:
-        query = replace(query, viewpoint=Viewpoint(viewpoint, query.viewpoint.mode, query.viewpoint.at))
-    if window is not None:
-        query = replace(query, window=tuple(window))
-        parsed = replace(parsed, recent=False, last_s=None)
-    return replace(parsed, query=query)
+    parsed = parse(question, window=window, viewpoint=viewpoint or None)
+    return parsed if window is None else replace(parsed, recent=False, last_s=None)
 
 
 def _resolve(scene: Scene, parsed: ParsedQuestion) -> ResolvedQuery:

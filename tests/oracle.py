@@ -76,8 +76,8 @@ def sides(p_subject, p_viewer, yaw_viewer, margin_rad=0.12):
     """
     out = []
     dx, dy, dz = (p_subject - p_viewer).T
-    r = np.sqrt(dx**2 + dy**2 + dz**2)
-    noise = margin_rad + 2 * NOISE_M / np.maximum(r, 1e-6)
+    r = np.maximum(np.sqrt(dx**2 + dy**2 + dz**2), 1e-6)
+    noise = margin_rad + 2 * NOISE_M / r
     forward = (np.cos(yaw_viewer) * dx + np.sin(yaw_viewer) * dy) / r
     left = (-np.sin(yaw_viewer) * dx + np.cos(yaw_viewer) * dy) / r
     for component, names in ((forward, ("front", "behind")), (left, ("left", "right"))):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from dsr_core.errors import DeclineError
-from dsr_core.language.names import normalise_name, same_class
+from dsr_core.language.names import ego_name, normalise_name, same_class, without_article
 from dsr_core.reasoning.agents import Agent, interpolate, poses, velocities
 from dsr_core.reasoning.query import EGO_NAMES, Who
 from dsr_core.scene import Scene, Track
@@ -28,11 +28,13 @@ def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None) -
         DeclineError: NO_SUCH_OBJECT, AMBIGUOUS_OBJECT or NOT_OBSERVED, with candidates.
     """
     if isinstance(who, str):
-        who = who.strip()
+        who = without_article(who.strip())
         if who.lower() in EGO_NAMES:
             return Agent(who.lower())
         if who in scene.tracks:
             return Agent(who, scene.tracks[who])
+        if ego_name(who):
+            return Agent(ego_name(who))
         match = re.fullmatch(r"(?:(.*?)\s+)?(?:number\s+|id\s+|#)?(\S+)", who)
         if match and match[2] in scene.tracks and match[1]:
             track = scene.tracks[match[2]]
@@ -40,8 +42,8 @@ def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None) -
                 return Agent(track.id, track)
         who = {"label": who}
     label = who.get("label")
-    if isinstance(label, str) and label.strip().lower() in EGO_NAMES and "box" not in who:
-        return Agent(label.strip().lower())
+    if label is not None and "box" not in who and ego_name(label):
+        return Agent(ego_name(label))
     fitting = [t for t in scene.tracks.values() if label is None or t.id == label or same_class(label, t.label)]
     if label is not None and any(t.id == label for t in fitting):
         fitting = [t for t in fitting if t.id == label]
