@@ -120,7 +120,7 @@ SENTENCES = (
             r"{be} the distance (?:between|of|from) {A} (?:and|to) {B} {trend}", "distance", now=True),
     _yes_no("does the distance between A and B increase?",
             r"{do} the distance (?:between|of|from) {A} (?:and|to) {B} {trend}", "distance"),
-    _yes_no("does the distance to A decrease?", r"(?:{do}|{be}) the distance (?:to|from) {A} {trend}", "distance"),
+    _yes_no("does the distance to A decrease?", r"(?:{do}|{be}) the distance (?:to|from) {A} {trend}", "distance", now=True),
     _open("how far is A from B?", r"how (?:far|close)(?: away| apart)? {be} {A}(?: away)? (?:from|to) {B}", "distance", asked="value", now=True),
     _open("how far apart are A and B?", r"how (?:far apart|close(?: together)?) {be} {A} and {B}(?: apart)?", "distance", asked="value", now=True),
     _open("how far away is A?", r"how (?:far|close)(?: away)? {be} {A}(?: away)?", "distance", asked="value", now=True),
@@ -140,7 +140,7 @@ SENTENCES = (
     _yes_no("is A keeping a constant speed?", r"{be} {A} (?:keeping|moving at|going at|driving at|at) (?:a |its |the )?(?:constant|same|steady) speed", "speed", "constant", viewer="world", now=True),
     _yes_no("does A speed up?", r"{do} {A} (?:speed up|accelerate|get faster|go faster)", "speed", "increasing", viewer="world"),
     _yes_no("does A slow down?", r"{do} {A} (?:slow(?: down)?|decelerate|brake|get slower|go slower)", "speed", "decreasing", viewer="world"),
-    _yes_no("does the speed of A increase?", r"(?:{do}|{be}) the speed of {A} {trend}", "speed", viewer="world"),
+    _yes_no("does the speed of A increase?", r"(?:{do}|{be}) the speed of {A} {trend}", "speed", viewer="world", now=True),
     # --- which is faster -----------------------------------------------------------------------------------------------
     Sentence("which is faster, A or B?", rf"(?:which|who|what)(?: one| thing| vehicle| of them| of the two)? (?:{{be}}|{{do}})(?: {_GO}| move| go| drive| walk)? {_FAST},? {{A}} or {{B}}", "speed_comparison", "faster", "which", "world", now=True),
     Sentence("which moves faster, A or B?", rf"(?:which|who|what)(?: one| thing| vehicle)? (?:moves|goes|drives|walks|moved|went|drove|walked) {_FAST},? {{A}} or {{B}}", "speed_comparison", "faster", "which", "world"),

@@ -1,0 +1,164 @@
+"""Answers as sentences for a person: short, with the numbers and times that they rest on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from dsr_core.language.names import same_class
+from dsr_core.language.verdict import DIRECTIONS, faster, is_true
+from dsr_core.reasoning.answer import State
+from dsr_core.reasoning.dsr_rules import word_states
+
+_VERBS = {
+    "distance": {"increasing": "gets farther from", "decreasing": "gets closer to", "constant": "keeps its distance to"},
+    "speed": {"increasing": "speeds up", "decreasing": "slows down", "constant": "keeps its speed"},
+    "motion": {"moving": "moves", "still": "stands still"},
+    "speed_comparison": {
+        "first_faster": "is faster than",
+        "second_faster": "is slower than",
+        "same": "is about as fast as",
+    },
+}
+_PLACES = {
+    "front": "in front of",
+    "behind": "behind",
+    "left": "to the left of",
+    "right": "to the right of",
+    "above": "above",
+    "below": "below",
+}
+_WAYS = {"front": "forward", "behind": "backward", "left": "left", "right": "right", "above": "up", "below": "down"}
+_OPPOSITE_SIDE = {"first_faster": "second_faster", "second_faster": "first_faster", "same": "same"}
+
+
+def word(
+    states: Sequence[State],
+    kind: str,
+    names: Mapping[str, str | None],
+    value: float | None = None,
+    sigma: float | None = None,
+    unit: str | None = None,
+    form: str = "open",
+    asked: str | Sequence[str] | None = None,
+    motion: Mapping[str, str | None] | None = None,
+    rules: str = "robust",
+    recent: bool = False,
+) -> str:
+    """Words an answer.
+
+    Args:
+        states: What held when.
+        kind: Kind of the query.
+        names: "subject", "object" (None: the viewer) and "viewer": "car 12", "robot", …
+        value: Number at the window's end, with its one-sigma and unit.
+        form: "open", "yes_no" or "which", and what was asked (see `ParsedQuestion`).
+        motion: "ego" and "object": "moving", "still" or None in the world.
+        rules: With "dsr" the published wording.
+        recent: The question was about the present.
+    """
+    verdict = None
+    if form == "yes_no" and asked is not None:
+        verdict = "Yes" if is_true(states, kind, asked, recent) else "No"
+    if rules == "dsr":
+        published = word_states(kind, [s.label for s in states])
+        return published if verdict is None else f"{verdict}. {published}"
+    if kind == "speed_comparison":
+        states, names = _with_answer_first(states, names, form, asked, recent)
+        value = None if value is None else abs(value)
+    sentence = _history(states, kind, names)
+    number = _number(value, sigma, unit)
+    if asked == "value" and number:
+        sentence = f"{_value_clause(states, kind, names, number)}; it {_history(states, kind, names, with_subject=False)}"
+    elif number and kind == "speed_comparison" and states and states[-1].label != "same":
+        sentence += f"; by {number} at {states[-1].end:.1f} s"
+    elif number and verdict is None and kind in ("distance", "speed"):
+        sentence += f"; {number} at {states[-1].end:.1f} s"
+    elif value is not None and verdict is None and kind in DIRECTIONS:
+        sentence += f"; bearing {math.degrees(value):.0f} degrees at {states[-1].end:.1f} s"
+    who_moves = _who_moves(names, motion) if kind == "distance" else ""
+    sentence = f"{sentence}{who_moves}."
+    return f"{verdict}: {sentence}" if verdict else sentence[0].upper() + sentence[1:]
+
+
+def _the(name: str | None) -> str:
+    return "it" if not name else name if name.startswith("the ") else f"the {name}"
+
+
+def _other(names: Mapping[str, str | None]) -> str:
+    return _the(names.get("object") or names.get("viewer"))
+
+
+def _history(states: Sequence[State], kind: str, names: Mapping[str, str | None], with_subject: bool = True) -> str:
+    """ "the car 12 gets closer to the robot from 2.0 s to 5.0 s, then keeps its distance to it until 7.0 s"."""
+    parts = []
+    for i, state in enumerate(states):
+        clause = _clause(kind, state.label, names, first=i == 0)
+        if i:
+            parts.append(f"then {clause} until {state.end:.1f} s")
+        elif kind == "direction_prediction" or state.start == state.end:
+            parts.append(f"{clause} at {state.end:.1f} s" if kind != "direction_prediction" else clause)
+        else:
+            parts.append(f"{clause} from {state.start:.1f} s to {state.end:.1f} s")
+    told = ", ".join(parts)
+    viewer, other = names.get("viewer"), names.get("object") or names.get("viewer")
+    seen = ""
+    if kind in ("orientation", "direction_prediction") or (kind == "direction" and viewer != other):
+        seen = f", seen from {_the(viewer)}"
+    elif kind in ("speed", "speed_comparison") and viewer not in (None, "map"):
+        seen = f", relative to {_the(viewer)}"
+    return f"{_the(names.get('subject'))} {told}{seen}" if with_subject else f"{told}{seen}"
+
+
+def _clause(kind: str, label: str, names: Mapping[str, str | None], first: bool) -> str:
+    if kind == "direction":
+        return f"is {' and '.join(_PLACES[side] for side in label.split('|'))} {_other(names) if first else 'it'}"
+    if kind in DIRECTIONS:
+        ways = " and ".join(_WAYS[side] for side in label.split("|"))
+        return f"faces {ways}" if kind == "orientation" else f"moves {ways}"
+    verb = _VERBS[kind][label]
+    if kind in ("distance", "speed_comparison"):
+        return f"{verb} {_other(names) if first else 'it'}"
+    return verb
+
+
+def _value_clause(states: Sequence[State], kind: str, names: Mapping[str, str | None], number: str) -> str:
+    at = f"at {states[-1].end:.1f} s"
+    if kind == "distance":
+        return f"{_the(names.get('subject'))} is {number} from {_other(names)} {at}"
+    return f"{_the(names.get('subject'))} moves at {number} {at}"
+
+
+def _number(value: float | None, sigma: float | None, unit: str | None) -> str:
+    if value is None or unit is None or not math.isfinite(value):
+        return ""
+    digits = 1 if abs(value) >= 1 else 2
+    spread = "" if not sigma or not math.isfinite(sigma) else f" ± {sigma:.{digits}f}"
+    return f"{value:.{digits}f}{spread} {unit}"
+
+
+def _with_answer_first(states, names, form, asked, recent):
+    """Turns a comparison round, where needed, so that the thing that the answer is about comes first."""
+    if form != "which":
+        return states, names
+    answer = faster(states, recent)
+    first_is_answer = answer == ("second_faster" if asked == "slower" else "first_faster")
+    if first_is_answer or answer == "same":
+        return states, names
+    turned = [State(_OPPOSITE_SIDE[s.label], s.start, s.end) for s in states]
+    return turned, {**names, "subject": names.get("object"), "object": names.get("subject")}
+
+
+def _who_moves(names: Mapping[str, str | None], motion: Mapping[str, str | None] | None) -> str:
+    """ "; the car 12 is parked, the robot moves": who caused a change of distance."""
+    motion = motion or {}
+    things = [n for n in (names.get("subject"), names.get("object")) if n and n not in ("robot", "camera", "map")]
+    parts = []
+    if motion.get("object") and things:
+        label = things[0].rsplit(" ", 1)[0]
+        still = "is parked" if same_class("vehicle", label) else "stands still"
+        parts.append(f"{_the(things[0])} {'moves' if motion['object'] == 'moving' else still}")
+    ego = {names.get("subject"), names.get("object") or names.get("viewer")} & {"robot", "camera"}
+    if motion.get("ego") and ego:
+        parts.append(f"{_the(sorted(ego)[0])} {'moves' if motion['ego'] == 'moving' else 'stands still'}")
+    return "; " + ", ".join(parts) if parts else ""
