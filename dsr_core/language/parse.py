@@ -265,10 +265,12 @@ class _Reading:
 
     def _viewpoint(self, sentence: Sentence, asked, other: Who | None) -> Viewpoint:
         said = None if self.viewpoint is None else self._given()
-        if said is not None:  # "following the perspective of V" is V's own moving frame, as the templates mean it
+        fixed = sentence.viewer == "fixed" or (sentence.viewer == "fixed_unless_said" and said is None)
+        if fixed and (said is None or said.mode == "relative"):
+            at = None if self.times.window is None else self.times.window[1]
+            return Viewpoint("robot" if said is None else said.agent, "absolute", at)
+        if said is not None:
             return said
-        if sentence.viewer == "fixed":
-            return Viewpoint("robot", "absolute", None if self.times.window is None else self.times.window[1])
         if sentence.viewer == "world":
             return Viewpoint("map")
         vertical = asked in ("above", "below")
