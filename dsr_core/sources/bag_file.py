@@ -104,6 +104,23 @@ class BagFile:
                 raise SourceError(f"{self.path}: the recording is damaged: {error or type(error).__name__}") from error
             yield connection.topic, connection.msgtype, message
 
+    def raw_messages(self, topics: list[str]) -> Iterator[tuple[str, int, bytes]]:
+        """Topic, time of recording in nanoseconds and CDR bytes, in the order of recording.
+
+        Raises:
+            SourceError: a part of the file is damaged.
+        """
+        connections = [c for c in self._reader.connections if c.topic in topics]
+        stream = self._reader.messages(connections=connections) if connections else iter(())
+        while True:
+            try:
+                connection, stamp_ns, raw = next(stream)
+            except StopIteration:
+                return
+            except Exception as error:  # see __init__
+                raise SourceError(f"{self.path}: the recording is damaged: {error or type(error).__name__}") from error
+            yield connection.topic, stamp_ns, raw
+
     def _open(self):
         try:
             from rosbags.highlevel import AnyReader

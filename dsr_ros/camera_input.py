@@ -1,0 +1,223 @@
+"""One camera's topics: subscriptions that feed its FrameAssembler through the observer's worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from dsr_core.sources import ros_messages
+from dsr_core.sources.assemble import AssemblyConfig, FrameAssembler
+from dsr_ros import parameters, qos, tf, validate, vision
+from dsr_ros.diagnostics import Meter
+from dsr_ros.msg import DetectionArray
+from dsr_ros.registration import Registrar
+
+#: Suffix of a topic by transport.
+_SUFFIX = {"raw": "", "compressed": "/compressed", "compressedDepth": "/compressedDepth"}
+_FRAMES_FROM = {"rgb": "color", "depth": "depth"}
+
+
+class CameraInput:
+    """Subscribes one camera's topics; every message becomes a job `(assembler call)` for the worker.
+
+    Args:
+        node: The observer.
+        name: The camera's name, prefix of its parameters.
+        put: Takes a job and whether it may be dropped under load; calls `done(self)` behind it.
+    """
+
+    def __init__(self, node, name: str, put: Callable[[CameraInput, Callable[[], None], bool], None]):
+        self.node, self.name = node, name
+        self._put = put
+        self.topics: SimpleNamespace = parameters.read(node, parameters.CAMERA, f"{name}.")
+        s = node.settings
+        buffer = tf.make_buffer(s.tf_backend, s.tf_cache_s, s.tf_tolerance_s)
+        config = AssemblyConfig(
+            world_frame=s.world_frame,
+            base_frame=s.base_frame,
+            camera_frame=self.topics.camera_frame,
+            pair_tolerance_s=s.pair_tolerance_s,
+            max_wait_s=s.max_wait_s,
+            fallback=s.odom_fallback,
+        )
+        streams = ["detections", *(stream for stream in ("rgb", "depth") if self._topic(stream))]
+        self.assembler = FrameAssembler(buffer, config, streams)
+        # Only streams that somebody publishes are waited for.
+        self.assembler.paired = ()
+        self.registrar = Registrar(buffer.lookup, self.topics.depth_info_topic)
+        self.meters = {stream: Meter(time.monotonic_ns) for stream in ("detections", "rgb", "depth", "info")}
+        self.newest_ns = 0
+        self.sync_gap_s = 0.0
+        self._infos: dict[str, tuple] = {}
+        self._images: dict[str, tuple[object, str]] = {}
+        self._subscriptions: list = []
+
+    def _topic(self, stream: str) -> str:
+        return getattr(self.topics, f"{_FRAMES_FROM[stream]}_topic")
+
+    # --- topics
+
+    def subscribe(self) -> None:
+        """Makes the subscriptions; images follow when somebody publishes them."""
+        t, reliability = self.topics, self.node.settings.reliability
+        kinds = {
+            "dsr": DetectionArray,
+            "vision_msgs_2d": vision.message_type("Detection2DArray"),
+            "vision_msgs_3d": vision.message_type("Detection3DArray"),
+        }
+        kind = kinds[t.detections_type]
+        if kind is None:
+            raise parameters.ParameterError(
+                f"{self.name}.detections_type = {t.detections_type!r} needs the package vision_msgs, which is not installed"
+            )
+        self._subscribe(kind, t.detections_topic, self._on_detections, qos.sensor(reliability))
+        if t.info_topic:
+            self._subscribe(CameraInfo, t.info_topic, self._on_info, qos.camera_info(reliability))
+        if t.depth_info_topic:
+            self._subscribe(CameraInfo, t.depth_info_topic, self._on_depth_info, qos.camera_info(reliability))
+        if self.node.settings.odom_topic:
+            self._subscribe(Odometry, self.node.settings.odom_topic, self._on_odometry, qos.sensor(reliability))
+        self.look_for_images()
+
+    def _subscribe(self, kind, topic: str, callback, profile):
+        subscription = self.node.create_subscription(kind, topic, self.node.guarded(callback, topic), profile)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def look_for_images(self) -> None:
+        """Subscribes an image once it is published, in the transport that is there; raw is preferred."""
+        paired = []
+        for stream in ("rgb", "depth"):
+            base = self._topic(stream)
+            if not base:
+                continue
+            if stream in self._images:
+                if self.node.count_publishers(self._images[stream][1]):
+                    paired.append(stream)
+                continue
+            wanted = getattr(self.topics, f"{_FRAMES_FROM[stream]}_transport")
+            packed = "compressed" if stream == "rgb" else "compressedDepth"
+            for transport in ("raw", packed) if wanted == "auto" else (wanted,):
+                topic = base + _SUFFIX[transport]
+                if self.node.count_publishers(topic):
+                    self._images[stream] = (self._subscribe_image(stream, transport, topic), topic)
+                    paired.append(stream)
+                    break
+        self.assembler.paired = tuple(paired)
+
+    def _subscribe_image(self, stream: str, transport: str, topic: str):
+        kind = Image if transport == "raw" else CompressedImage
+        profile = qos.sensor(self.node.settings.reliability)
+        return self._subscribe(kind, topic, lambda message: self._on_image(stream, topic, message), profile)
+
+    def unsubscribe(self) -> None:
+        for subscription in self._subscriptions:
+            self.node.destroy_subscription(subscription)
+        self._subscriptions, self._images = [], {}
+
+    # --- what comes in (executor's thread)
+
+    def _on_detections(self, message) -> None:
+        topic = self.topics.detections_topic
+        if self.topics.detections_type == "dsr":
+            stamp_ns, dropped = validate.detections(message, topic)
+            self.node.count(f"{topic}: detections without a finite box, label or score", dropped)
+            read = ros_messages.detections_from_array
+        else:
+            stamp_ns = validate.header(message.header, topic)
+            read = ros_messages.detections_from_vision_msgs
+        self.meters["detections"].tick(stamp_ns)
+        self.newest_ns = max(self.newest_ns, stamp_ns)
+
+        def job() -> None:
+            self.assembler.put_detections(stamp_ns, message.header.frame_id, read(message))
+
+        self._put(self, job, True)
+
+    def _on_image(self, stream: str, topic: str, message: Image | CompressedImage) -> None:
+        stamp_ns = validate.header(message.header, topic)
+        self.meters[stream].tick(stamp_ns)
+        detections_ns = self.meters["detections"].newest_ns
+        if detections_ns is not None:
+            self.sync_gap_s = (stamp_ns - detections_ns) * 1e-9
+        decode = self._rgb if stream == "rgb" else self._depth
+
+        def job() -> None:
+            self.assembler.put_image(stream, stamp_ns, message.header.frame_id, lambda: decode(message, stamp_ns))
+
+        self._put(self, job, True)
+
+    def _rgb(self, message, stamp_ns: int):
+        return ros_messages.rgb_from_image(message)
+
+    def _depth(self, message, stamp_ns: int):
+        depth_m = ros_messages.depth_from_image(message)
+        frame = message.header.frame_id.lstrip("/")
+        return self.registrar(depth_m, frame, stamp_ns, self.assembler.camera, self.assembler.camera_frame)
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._take_info(
+            message, self.topics.info_topic, lambda camera: self.assembler.put_camera(message.header.frame_id, camera)
+        )
+
+    def _on_depth_info(self, message: CameraInfo) -> None:
+        self._take_info(
+            message, self.topics.depth_info_topic, lambda camera: setattr(self.registrar, "depth_camera", camera)
+        )
+
+    def _take_info(self, message: CameraInfo, topic: str, use: Callable) -> None:
+        key = (message.width, message.height, message.header.frame_id, *message.k, *message.d, *message.p)
+        if topic == self.topics.info_topic:
+            self.meters["info"].tick(ros_messages.stamp_ns(message.header.stamp))
+        if self._infos.get(topic) == key:
+            return
+        validate.camera_info(message, topic)
+        camera = ros_messages.camera_from_info(message, self.topics.rectified)
+        self._infos[topic] = key
+        self._put(self, lambda: use(camera), False)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        self._put(self, lambda: self.assembler.put_odometry(message), False)
+
+    def put_transforms(self, message, static: bool) -> None:
+        """Takes a TFMessage."""
+        self._put(self, lambda: self.assembler.put_transforms(message, static), False)
+
+    # --- why nothing comes out
+
+    def why_nothing(self) -> str:
+        """One line, or "" when frames come out."""
+        t = self.topics
+        if not self.meters["detections"].count:
+            if not self.node.count_publishers(t.detections_topic):
+                return f"{self.name}: no node publishes {t.detections_topic} (is the detector running?)"
+            problem = self._newest_count(f"{t.detections_topic}: ")
+            return (
+                problem
+                or f"{self.name}: nothing has come on {t.detections_topic} (QoS {self.node.settings.reliability}: does its publisher offer that?)"
+            )
+        silent_s = self.meters["detections"].silent_s()
+        if silent_s > 2.0:
+            return f"{self.name}: nothing has come on {t.detections_topic} for {silent_s:.1f} s"
+        return ""
+
+    def _newest_count(self, prefix: str) -> str:
+        found = [reason for reason in list(self.node.counts) if reason.startswith(prefix)]
+        return found[-1] if found else ""
+
+    def status(self) -> dict:
+        """Rates and ages, for /diagnostics."""
+        now_ns = self.node.now_ns()
+        out: dict[str, object] = {}
+        for stream, meter in self.meters.items():
+            if meter.count:
+                out[f"{self.name} {stream} rate (Hz)"] = meter.rate_hz()
+                out[f"{self.name} {stream} age (s)"] = meter.age_s(now_ns)
+        if "depth" in self._images or "rgb" in self._images:
+            out[f"{self.name} sync gap (s)"] = self.sync_gap_s
+        out[f"{self.name} camera_info"] = "known" if self.assembler.camera is not None else "missing"
+        return out

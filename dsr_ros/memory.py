@@ -1,0 +1,300 @@
+"""The memory node: observations -> tracks -> rolling memory, and answers about it.
+
+Publishes `tracks`, `markers` and (where vision_msgs is installed) `tracks_vision`; serves `ask`, `ask_long`,
+`get_tracks`, `~/reset` and `~/save_scene`. A step back of the clock or of the stamps clears the memory and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from std_srvs.srv import Trigger
+
+import dsr_core
+from dsr_core.errors import DeclineError, DsrError, QueryError
+from dsr_core.pipeline import WorldConfig, WorldModel
+from dsr_core.reasoning.answer import Answer, Declined
+from dsr_core.sources.base import BACKWARD_JUMP_NS
+from dsr_ros import convert, parameters, qos, validate
+from dsr_ros.ask_long import AskLongServer
+from dsr_ros.diagnostics import ERROR, OK, WARN, Meter
+from dsr_ros.markers import Markers
+from dsr_ros.msg import DetectionArray, TrackArray
+from dsr_ros.node import DsrNode, run
+from dsr_ros.srv import Ask, GetTracks
+from dsr_ros.vision import TracksOut
+
+
+class MemoryNode(DsrNode):
+    """Remembers what was observed and answers questions about it."""
+
+    table = parameters.MEMORY
+
+    def __init__(self, name: str = "memory", **kwargs):
+        super().__init__(name, **kwargs)
+        self.model: WorldModel | None = None
+        self._entities: list[tuple] = []
+
+    # --- lifecycle
+
+    def configure(self) -> None:
+        s = self.settings
+        self.model = WorldModel(WorldConfig(memory_s=s.memory_s, max_tracks=s.max_tracks), s.world_frame)
+        self.meter = Meter(time.monotonic_ns)
+        self.markers = Markers()
+        self._last_markers_ns = 0
+        self.last_clear = ""
+        self.asked = self.declined = 0
+        self._world_frame_seen = False
+
+    def cleanup(self) -> None:
+        self.model = None
+
+    def start(self) -> None:
+        tracks = self.create_publisher(TrackArray, "tracks", qos.results())
+        from visualization_msgs.msg import MarkerArray
+
+        markers = self.create_publisher(MarkerArray, "markers", qos.results())
+        self._tracks_out, self._markers_out = tracks, markers
+        self._vision_out = TracksOut(self)
+        subscription = self.create_subscription(
+            DetectionArray, "observations", self.guarded(self._on_observations, "observations"), qos.observations()
+        )
+        services = [
+            self.create_service(Ask, "ask", self._on_ask),
+            self.create_service(GetTracks, "get_tracks", self._on_get_tracks),
+            self.create_service(Trigger, "~/reset", self._on_reset),
+            self.create_service(Trigger, "~/save_scene", self._on_save_scene),
+        ]
+        self._ask_long = AskLongServer(self)
+        self._entities = [
+            (self.destroy_subscription, subscription),
+            *((self.destroy_service, s) for s in services),
+            (self.destroy_publisher, tracks),
+            (self.destroy_publisher, markers),
+        ]
+        self.get_logger().info(f"answers questions on {self.resolve_service_name('ask')}")
+
+    def stop(self) -> None:
+        if self._entities:
+            self._ask_long.destroy()
+            self._vision_out.destroy()
+        for destroy, entity in self._entities:
+            destroy(entity)
+        self._entities = []
+
+    # --- what comes in
+
+    def _on_observations(self, message: DetectionArray) -> None:
+        stamp_ns = validate.header(message.header, "observations")
+        self._check_world_frame(message.header.frame_id)
+        newest_ns = self.model.newest_ns
+        if newest_ns is not None and stamp_ns <= newest_ns:
+            if newest_ns - stamp_ns <= BACKWARD_JUMP_NS:
+                self.count("observations that are not newer than the ones before")
+                return
+            self.clear(f"stamps jumped back by {(newest_ns - stamp_ns) * 1e-9:.3f} s")
+        self.model.step(convert.observations_from_message(message))
+        self.meter.tick(stamp_ns)
+        self._publish(stamp_ns)
+        self._ask_long.advance()
+
+    def _check_world_frame(self, frame_id: str) -> None:
+        """The observer may have settled on another frame than the parameter's (say map, where there is no odom)."""
+        if frame_id == self.model.world_frame:
+            return
+        if self.model.newest_ns is not None:
+            self.clear(f"the world frame changed from {self.model.world_frame!r} to {frame_id!r}")
+        self.get_logger().warning(
+            f"observations are given in {frame_id!r}, not in {self.model.world_frame!r}; {frame_id!r} is used"
+        )
+        self.model.world_frame = frame_id
+        self.configure_world(frame_id)
+
+    def configure_world(self, world_frame: str) -> None:
+        """A fresh memory in another world frame."""
+        self.model = WorldModel(self.model.config, world_frame)
+
+    def _publish(self, stamp_ns: int) -> None:
+        tracks = self.model.tracks()
+        world_frame = self.model.world_frame
+        message = convert.tracks_to_message(tracks, stamp_ns, self.model.origin_ns, world_frame)
+        self._tracks_out.publish(message)
+        self._vision_out.publish(message)
+        due = stamp_ns - self._last_markers_ns >= 1e9 / self.settings.marker_rate_hz
+        if due and self._markers_out.get_subscription_count():
+            self._last_markers_ns = stamp_ns
+            self._markers_out.publish(
+                self.markers.message(tracks, stamp_ns, world_frame, self.settings.marker_lifetime_s)
+            )
+
+    def clock_jumped_back(self, now_ns: int) -> None:
+        # Stamps may have told it before the clock did: then what is remembered is new already.
+        if self.model.newest_ns is not None and self.model.newest_ns > now_ns + BACKWARD_JUMP_NS:
+            self.clear("the clock jumped back")
+
+    def clear(self, reason: str) -> None:
+        """Forgets everything; the next frame becomes second 0."""
+        self.get_logger().warning(f"memory cleared: {reason}")
+        self.last_clear = reason
+        self.counts["memory cleared"] += 1
+        self.model.clear()
+        self._last_markers_ns = 0
+        self._markers_out.publish(self.markers.clear(self.model.world_frame))
+
+    # --- questions
+
+    def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
+        answer = self.answer(request)
+        response.success = answer.declined is None
+        response.answer = self.to_message(answer)
+        return response
+
+    def answer(self, request) -> Answer:
+        """Answers a request of Ask or AskLong; whatever is wrong with it becomes a coded decline."""
+        begun = time.monotonic()
+        try:
+            answer = self._ask(request)
+        except DeclineError as error:
+            answer = declined(error.code, str(error), error.candidates)
+        except QueryError as error:
+            answer = declined("BAD_REQUEST", str(error))
+        except Exception as error:  # the service keeps answering
+            self.count(f"ask: unexpected {type(error).__name__}: {error}", log="error")
+            answer = declined("BAD_REQUEST", f"this question could not be worked on ({type(error).__name__}: {error})")
+        took_s, most_s = time.monotonic() - begun, convert.from_time(request.timeout) * 1e-9
+        if 0 < most_s < took_s:
+            answer = declined("TIMEOUT", f"the answer took {took_s:.3f} s, {most_s:.3f} s were allowed")
+        self.asked += 1
+        self.declined += answer.declined is not None
+        return answer
+
+    def _ask(self, request) -> Answer:
+        for name in ("question", "query_json"):
+            if len(getattr(request, name)) > self.settings.max_question_chars:
+                raise QueryError(
+                    f"{name} has {len(getattr(request, name))} characters, at most {self.settings.max_question_chars} are read"
+                )
+        origin_ns, newest_s = self.model.origin_ns, self.model.newest_s
+        given = convert.question_from_request(request, origin_ns or 0, newest_s)
+        question = given["question"]
+        if isinstance(question, str) and not question.strip():
+            raise QueryError("the question is empty; send a question or a query_json")
+        if origin_ns is None:
+            answer = dsr_core.ask(self.model.scene(), **given)
+            if answer.declined is not None and answer.declined.code in (
+                "NOT_UNDERSTOOD",
+                "BAD_REQUEST",
+                "BACKEND_UNAVAILABLE",
+            ):
+                return answer
+            raise DeclineError("NOT_OBSERVED", f"the memory is empty: {self.why_nothing()}")
+        now_s = (self.now_ns() - origin_ns) / 1e9
+        stale_s = self.settings.stale_s or None
+        return dsr_core.ask(self.model.scene(), **given, now_s=now_s, stale_s=stale_s)
+
+    def to_message(self, answer: Answer):
+        """The message of an answer about this memory."""
+        model = self.model
+        return convert.answer_to_message(answer, model.origin_ns or 0, model.newest_ns or 0, model.world_frame)
+
+    def _on_get_tracks(self, request: GetTracks.Request, response: GetTracks.Response) -> GetTracks.Response:
+        try:
+            self._fill_histories(request, response)
+            response.success = True
+        except DsrError as error:
+            response.success, response.message = False, str(error)
+        return response
+
+    def _fill_histories(self, request: GetTracks.Request, response: GetTracks.Response) -> None:
+        if self.model.origin_ns is None:
+            response.message = f"nothing is remembered: {self.why_nothing()}"
+            return
+        scene = self.model.scene()
+        response.origin = convert.to_time(scene.origin_ns)
+        start_ns, end_ns = convert.from_time(request.start), convert.from_time(request.end)
+        start_s = (start_ns - scene.origin_ns) / 1e9 if start_ns else -float("inf")
+        end_s = (end_ns - scene.origin_ns) / 1e9 if end_ns else float("inf")
+        if start_s > end_s:
+            raise QueryError(f"start {start_s:.3f} s is later than end {end_s:.3f} s")
+        asked = [i for i in request.ids if i]
+        unknown = [i for i in asked if i not in scene.tracks]
+        if unknown:
+            raise QueryError(f"no track {', '.join(unknown)}; there are: {', '.join(scene.tracks) or 'none'}")
+        ids = asked or list(scene.tracks)
+        samples = sum(len(scene.tracks[i].between(start_s, end_s)) for i in ids)
+        if samples > self.settings.max_history_samples:
+            raise QueryError(
+                f"{samples} samples asked, at most {self.settings.max_history_samples} are sent: narrow the window or name ids"
+                " (or use ~/save_scene)"
+            )
+        response.frames = convert.histories_to_messages(scene, start_s, end_s, ids)
+        response.message = f"{len(ids)} tracks, {samples} samples"
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.clear("~/reset was called")
+        response.success, response.message = True, "the memory is empty; the next frame becomes second 0"
+        return response
+
+    def _on_save_scene(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            if self.model.newest_ns is None:
+                raise QueryError(f"nothing is remembered: {self.why_nothing()}")
+            path = Path(os.path.expanduser(self.settings.scene_path or "~/.ros/dsr/"))
+            if not path.name.endswith(".scene.npz"):
+                name = self.get_fully_qualified_name().strip("/").replace("/", "-")
+                path = path / f"{name}-{self.model.newest_ns // 1_000_000}.scene.npz"
+            response.success, response.message = True, str(self.model.scene().save(path))
+        except (DsrError, OSError) as error:
+            response.success, response.message = False, f"not saved: {error}"
+        return response
+
+    # --- state
+
+    def why_nothing(self) -> str:
+        """One line: why there is no answer, or "" when there is nothing to complain about."""
+        topic = self.resolve_topic_name("observations")
+        if not self.meter.count:
+            if not self.count_publishers(topic):
+                return f"no node publishes {topic}; is the observer running in the same namespace?"
+            return f"nothing has come on {topic}; the observer's line in /diagnostics says why"
+        silent_s = self.meter.silent_s()
+        if silent_s > 2.0:
+            return f"nothing has come on {topic} for {silent_s:.1f} s; the observer's line in /diagnostics says why"
+        if not self.model.tracks():
+            return "frames come in, but nothing has been seen often enough to be a track"
+        return ""
+
+    def status(self) -> tuple[bytes, str, dict]:
+        why, model = self.why_nothing(), self.model
+        values = {
+            "why no answer": why or "-",
+            "input rate (Hz)": self.meter.rate_hz(),
+            "data age (s)": self.meter.age_s(self.now_ns()),
+            "frames": self.meter.count,
+            "tracks now": len(model.tracks()),
+            "tracks remembered": len(model.scene().tracks),
+            "memory (s)": model.newest_s if model.newest_ns is not None else 0.0,
+            "questions": self.asked,
+            "declined": self.declined,
+            "last clear": self.last_clear or "-",
+        }
+        level = OK if not why else WARN if self.meter.count else ERROR
+        return level, why or f"{len(model.tracks())} tracks", values
+
+
+def declined(code: str, message: str, candidates: tuple[str, ...] = ()) -> Answer:
+    """A declined answer, worded as the library words it."""
+    return replace(Answer(answer=f"No answer: {message}."), declined=Declined(code, message, tuple(candidates)))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Entry point of `ros2 run dsr_ros memory` and `python -m dsr_ros.memory`."""
+    return run(MemoryNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

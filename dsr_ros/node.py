@@ -1,0 +1,204 @@
+"""DsrNode: what both nodes share. Lifecycle, the guard around every callback, clock jumps, diagnostics, running."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import rclpy
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from dsr_core.errors import DsrError
+from dsr_core.sources.base import BACKWARD_JUMP_NS
+from dsr_ros import parameters
+from dsr_ros.diagnostics import Diagnostics
+
+#: Several errors of one kind a second would drown the log.
+_LOG_EVERY_S = 5.0
+
+
+class DsrNode(LifecycleNode):
+    """A lifecycle node that survives bad messages and tells why nothing comes out.
+
+    A subclass gives `table` (its parameters) and the hooks `start`, `stop`, `forget`, `status`.
+    """
+
+    table: tuple[parameters.Parameter, ...] = ()
+
+    def __init__(self, name: str, **kwargs):
+        super().__init__(name, **kwargs)
+        parameters.declare(self, self.table)
+        self.settings = parameters.read(self, (self.table[0],))
+        self.counts: Counter[str] = Counter()
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._jump_handle = None
+        self._diagnostics: Diagnostics | None = None
+        self._logged: dict[str, float] = {}
+
+    # --- hooks
+
+    def configure(self) -> None:
+        """Checks settings and makes what lives from configure to cleanup.
+
+        Raises:
+            DsrError: a setting cannot be used; the node stays unconfigured.
+        """
+
+    def start(self) -> None:
+        """Makes subscriptions, publishers and services."""
+
+    def stop(self) -> None:
+        """Destroys what `start` made; harmless when nothing was made."""
+
+    def cleanup(self) -> None:
+        """Drops what `configure` made."""
+
+    def clock_jumped_back(self, now_ns: int) -> None:
+        """Called when the node's clock went back by more than a second."""
+
+    def status(self) -> tuple[bytes, str, dict]:
+        """Level, one line, values; for /diagnostics."""
+        raise NotImplementedError
+
+    # --- lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self.settings = parameters.read(self, self.table)
+            self.configure()
+        except DsrError as error:
+            self.get_logger().error(f"cannot be configured: {error}")
+            return TransitionCallbackReturn.FAILURE
+        parameters.guard_updates(self, self.table, self.settings)
+        self._diagnostics = Diagnostics(self, self.status, self.counts)
+        threshold = JumpThreshold(
+            min_forward=None, min_backward=Duration(nanoseconds=-BACKWARD_JUMP_NS), on_clock_change=False
+        )
+        self._jump_handle = self.get_clock().create_jump_callback(
+            threshold, post_callback=self.guarded(self._on_jump, "clock")
+        )
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        result = super().on_activate(state)
+        try:
+            self.start()
+        except DsrError as error:
+            self.get_logger().error(f"cannot be activated: {error}")
+            self.stop()
+            return TransitionCallbackReturn.FAILURE
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._end()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.stop()
+        self._end()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _end(self) -> None:
+        if self._jump_handle is not None:
+            self._jump_handle.unregister()
+            self._jump_handle = None
+        if self._diagnostics is not None:
+            self._diagnostics.destroy()
+            self._diagnostics = None
+        self.cleanup()
+
+    def _on_jump(self, jump: TimeJump) -> None:
+        self.get_logger().warning(f"the clock jumped back by {-jump.delta.nanoseconds * 1e-9:.3f} s")
+        self.clock_jumped_back(self.now_ns())
+
+    # --- helpers
+
+    def steady_timer(self, period_s: float, callback: Callable, what: str):
+        """A guarded timer of the steady clock: a simulated clock may stand still, go fast or not have begun."""
+        return self.create_timer(period_s, self.guarded(callback, what), clock=self._steady)
+
+    def now_ns(self) -> int:
+        """The node's clock (simulated where use_sim_time is set) in nanoseconds."""
+        return self.get_clock().now().nanoseconds
+
+    def count(self, reason: str, number: int = 1, log: str = "warning") -> None:
+        """Counts something left out and logs it, at most every few seconds a reason."""
+        if not number:
+            return
+        self.counts[reason] += number
+        now = time.monotonic()
+        if now - self._logged.get(reason, -_LOG_EVERY_S) >= _LOG_EVERY_S:
+            self._logged[reason] = now
+            total = self.counts[reason]
+            getattr(self.get_logger(), log)(reason if total == number else f"{reason} ({total} times)")
+
+    def guarded(self, callback: Callable, what: str) -> Callable:
+        """`callback`, with whatever it raises logged and counted: a node never dies of one bad message."""
+
+        def guard(*args):
+            try:
+                return callback(*args)
+            except DsrError as error:
+                self.count(f"{what}: {error}")
+            except Exception as error:  # the last line of defence of a running robot
+                self.count(f"{what}: unexpected {type(error).__name__}: {error}", log="error")
+            return None
+
+        return guard
+
+
+def use_image_transport() -> None:
+    """Gives this process shared memory large enough for images, unless the user has set a profile; before rclpy.init.
+
+    Fast DDS' default segment of 512 kB loses most best-effort images. Jazzy reads the first name, later ones the second.
+    """
+    here = Path(__file__).resolve()
+    for folder in (here.parents[1] / "config", Path(sys.prefix) / "share" / "dsr_ros" / "config"):
+        profile = folder / "fastdds_images.xml"
+        if profile.exists():
+            os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
+            os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
+            return
+    try:
+        from ament_index_python.packages import get_package_share_directory
+
+        profile = str(Path(get_package_share_directory("dsr_ros")) / "config" / "fastdds_images.xml")
+    except (ImportError, LookupError, OSError):
+        return
+    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", profile)
+    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", profile)
+
+
+def run(node_class: type[DsrNode], args: list[str] | None = None, images: bool = False) -> int:
+    """Runs a node until it is interrupted; returns the exit code."""
+    if images:
+        use_image_transport()
+    rclpy.init(args=args)
+    node = node_class()
+    # Not the multi-threaded one: it halves the rate of images in Jazzy.
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.settings.autostart:
+            done = TransitionCallbackReturn.SUCCESS
+            if node.trigger_configure() != done or node.trigger_activate() != done:
+                return 1
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.stop()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

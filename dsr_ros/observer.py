@@ -1,0 +1,220 @@
+"""The observer node: detections, depth, camera_info and TF -> observations placed in the world.
+
+Callbacks only hand messages to a worker thread, where each camera's FrameAssembler puts frames together at their
+stamps (waiting for TF and depth, never taking "latest"); `dsr_core.perception.lift` places their detections; the
+result goes out on `observations`, also when nothing was seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tf2_msgs.msg import TFMessage
+
+from dsr_core.errors import DsrError, GeometryError
+from dsr_core.perception.lift import LiftConfig, observe_with_report
+from dsr_core.sources.base import BACKWARD_JUMP_NS
+from dsr_core.values import Frame, FrameObservations
+from dsr_ros import convert, parameters, qos
+from dsr_ros.camera_input import CameraInput
+from dsr_ros.diagnostics import ERROR, OK, WARN, Meter
+from dsr_ros.msg import DetectionArray
+from dsr_ros.node import DsrNode, run
+from dsr_ros.sync import CameraSets
+from dsr_ros.worker import Worker
+
+#: In reliable mode the first observations wait this long for the memory node to subscribe.
+_SUBSCRIBER_WAIT_S = 10.0
+
+
+class ObserverNode(DsrNode):
+    """Places what detectors see in the world."""
+
+    table = parameters.OBSERVER
+
+    def __init__(self, name: str = "observer", **kwargs):
+        super().__init__(name, **kwargs)
+        self.cameras: list[CameraInput] = []
+        self._subscriptions_tf: list = []
+        self._worker: Worker | None = None
+        self._publisher = None
+        self._timer = None
+
+    # --- lifecycle
+
+    def configure(self) -> None:
+        s = self.settings
+        if len(set(s.cameras)) != len(s.cameras):
+            raise parameters.ParameterError(f"cameras = {s.cameras!r} names a camera twice")
+        for name in s.cameras:
+            parameters.declare(self, parameters.CAMERA, f"{name}.")
+        self.cameras = [CameraInput(self, name, self._put) for name in s.cameras]
+        self.sets = CameraSets(s.cameras, s.camera_slop_s)
+        self.lift = LiftConfig()
+        self.meter = Meter(time.monotonic_ns)
+        self._emitted_ns = 0
+        self._waited_for_memory = False
+
+    def cleanup(self) -> None:
+        self.cameras = []
+
+    def start(self) -> None:
+        s = self.settings
+        self._publisher = self.create_publisher(DetectionArray, "observations", qos.observations())
+        reliable = s.reliability == "reliable"
+        self._worker = Worker(
+            0 if reliable else s.queue,
+            self.guarded(self._on_idle, "idle"),
+            s.idle_wait_s * (5.0 if reliable else 1.0),
+            lambda: self.count("messages dropped because the worker is busy"),
+        )
+        for topic, static, profile in (("/tf", False, qos.transforms()), ("/tf_static", True, qos.static_transforms())):
+            callback = self.guarded(lambda message, static=static: self._on_tf(message, static), topic)
+            self._subscriptions_tf.append(self.create_subscription(TFMessage, topic, callback, profile))
+        for camera in self.cameras:
+            camera.subscribe()
+        self._timer = self.steady_timer(0.1, self._look_for_images, "images")
+        topics = ", ".join(c.topics.detections_topic for c in self.cameras)
+        self.get_logger().info(f"places detections of {topics} in {s.world_frame!r}")
+
+    def stop(self) -> None:
+        if self._worker is None:
+            return
+        for camera in self.cameras:
+            camera.unsubscribe()
+        for subscription in self._subscriptions_tf:
+            self.destroy_subscription(subscription)
+        self._subscriptions_tf = []
+        self.destroy_timer(self._timer)
+        self._worker.stop()
+        self._worker = None
+        self.destroy_publisher(self._publisher)
+
+    def _look_for_images(self) -> None:
+        for camera in self.cameras:
+            camera.look_for_images()
+
+    # --- executor's thread
+
+    def _on_tf(self, message: TFMessage, static: bool) -> None:
+        for camera in self.cameras:
+            camera.put_transforms(message, static)
+
+    def _put(self, camera: CameraInput, job: Callable[[], None], droppable: bool) -> None:
+        self._worker.put(self.guarded(lambda: self._work(camera, job), camera.name), droppable)
+
+    def clock_jumped_back(self, now_ns: int) -> None:
+        if self._worker is not None:
+            self._worker.put(self.guarded(lambda: self._forget_after(now_ns + BACKWARD_JUMP_NS), "clock"))
+
+    # --- worker's thread
+
+    def _forget_after(self, limit_ns: int) -> None:
+        """Drops what belongs to the time before a jump; stamps may have told it before the clock did."""
+        for camera in self.cameras:
+            if camera.newest_ns > limit_ns:
+                camera.newest_ns = 0
+                camera.assembler.reset()
+                self.sets.clear()
+
+    def _work(self, camera: CameraInput, job: Callable[[], None]) -> None:
+        job()
+        self._take(camera)
+
+    def _on_idle(self) -> None:
+        for camera in self.cameras:
+            self._take(camera, flush=True)
+        for observed in self.sets.flush():
+            self._emit(observed, self.cameras[0])
+
+    def _take(self, camera: CameraInput, flush: bool = False) -> None:
+        assembler = camera.assembler
+        before = dict(assembler.counts)
+        while True:
+            try:
+                frames = assembler.take(flush)
+                break
+            except DsrError as error:
+                self.count(f"{camera.name}: frame dropped: {error}")
+        for reason, number in assembler.counts.items():
+            self.count(f"{camera.name}: {reason}", number - before.get(reason, 0))
+        for note in assembler.notes:
+            self.get_logger().warning(f"{camera.name}: {note}")
+        assembler.notes.clear()
+        for frame in frames:
+            observed = self._observe(camera, frame)
+            if observed is not None:
+                for joined in self.sets.add(camera.name, observed):
+                    self._emit(joined, camera)
+
+    def _observe(self, camera: CameraInput, frame: Frame) -> FrameObservations | None:
+        """A frame's detections in the world; None (counted) for a frame without a pose."""
+        if frame.T_world_camera is None:
+            if frame.T_world_base is None or frame.detections:
+                self.count(f"{camera.name}: frames without a pose (no TF or odometry at their stamp)")
+                return None
+            return FrameObservations(frame.stamp_ns, T_world_base=frame.T_world_base)
+        try:
+            observed, left_out = observe_with_report(frame, self.lift)
+        except GeometryError as error:
+            self.count(f"{camera.name}: frame dropped: {error}")
+            return None
+        for reason, number in left_out.items():
+            self.count(f"{camera.name}: detections left out: {reason}", number)
+        return observed
+
+    def _emit(self, observed: FrameObservations, camera: CameraInput) -> None:
+        self._wait_for_memory()
+        world_frame = camera.assembler.world_frame
+        self.meter.tick(observed.stamp_ns)
+        self._publisher.publish(convert.observations_to_message(observed, world_frame, "+".join(self.settings.cameras)))
+
+    def _wait_for_memory(self) -> None:
+        """In a replay nothing may be lost, so the first frame waits until somebody listens."""
+        if self._waited_for_memory or self.settings.reliability != "reliable":
+            return
+        self._waited_for_memory = True
+        end = time.monotonic() + _SUBSCRIBER_WAIT_S
+        while not self._publisher.get_subscription_count() and time.monotonic() < end:
+            time.sleep(0.02)
+
+    # --- state
+
+    def why_nothing(self) -> str:
+        """One line: why nothing comes out, or "" when observations flow."""
+        for camera in self.cameras:
+            why = camera.why_nothing()
+            if why:
+                return why
+        silent_s = self.meter.silent_s()
+        if silent_s is None or silent_s > 2.0:
+            newest = next(reversed(list(self.counts)), None)
+            return f"frames come in but none comes out: {newest or 'they wait for TF or images'}"
+        return ""
+
+    def status(self) -> tuple[bytes, str, dict]:
+        why = self.why_nothing()
+        values: dict[str, object] = {
+            "why no answer": why or "-",
+            "output rate (Hz)": self.meter.rate_hz(),
+            "frames": self.meter.count,
+        }
+        for camera in self.cameras:
+            values |= camera.status()
+        if self._worker is not None:
+            values["jobs waiting"] = len(self._worker)
+        misses = sum(n for reason, n in list(self.counts.items()) if "without a pose:" in reason)
+        values["TF misses"] = misses
+        values["dropped frames"] = self.counts.get("messages dropped because the worker is busy", 0)
+        level = OK if not why else WARN if self.meter.count else ERROR
+        return level, why or f"{self.meter.rate_hz():.1f} Hz", values
+
+
+def main(args: list[str] | None = None) -> int:
+    """Entry point of `ros2 run dsr_ros observer` and `python -m dsr_ros.observer`."""
+    return run(ObserverNode, args, images=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

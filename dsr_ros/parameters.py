@@ -1,0 +1,240 @@
+"""Every parameter of the nodes: name, default, description, range; declared and checked here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+
+from dsr_core.errors import DsrError
+from dsr_ros.qos import RELIABILITY
+
+
+class ParameterError(DsrError):
+    """A parameter has a value that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter.
+
+    Attributes:
+        name: Its name; a field of the settings, with "." as "_".
+        default: Its default, which also gives its type.
+        description: For `ros2 param describe` and the configuration file.
+        between: Closed range of a number, or None.
+        choices: Allowed texts, or None.
+        dynamic: May be changed while the node is active; others take effect when the node is configured.
+        not_empty: A text or list that must not be empty.
+    """
+
+    name: str
+    default: bool | int | float | str | list
+    description: str
+    between: tuple[float, float] | None = None
+    choices: tuple[str, ...] | None = None
+    dynamic: bool = False
+    not_empty: bool = False
+
+    def descriptor(self) -> ParameterDescriptor:
+        out = ParameterDescriptor(description=self.description)
+        if self.choices:
+            out.additional_constraints = f"one of {', '.join(self.choices)}"
+        if self.between and isinstance(self.default, float):
+            out.floating_point_range = [
+                FloatingPointRange(from_value=float(self.between[0]), to_value=float(self.between[1]))
+            ]
+        elif self.between:
+            out.integer_range = [IntegerRange(from_value=int(self.between[0]), to_value=int(self.between[1]), step=1)]
+        return out
+
+    def check(self, value) -> None:
+        """Raises ParameterError when the value cannot be used."""
+        if self.choices and value not in self.choices:
+            raise ParameterError(f"{self.name} = {value!r} is not one of {', '.join(self.choices)}")
+        if self.between and not self.between[0] <= value <= self.between[1]:
+            raise ParameterError(f"{self.name} = {value!r} is not between {self.between[0]} and {self.between[1]}")
+        if self.not_empty and (not value or any(not str(v).strip() for v in value)):
+            raise ParameterError(f"{self.name} = {value!r} must not be empty")
+
+
+_COMMON = (
+    Parameter("autostart", True, "configure and activate at start; false leaves it to a lifecycle manager"),
+    Parameter("world_frame", "odom", "continuous fixed frame that motion is judged in", not_empty=True),
+    Parameter(
+        "reliability",
+        "best_effort",
+        "QoS of sensor topics; reliable for replays, where nothing may be lost",
+        choices=RELIABILITY,
+    ),
+)
+
+OBSERVER = (
+    *_COMMON,
+    Parameter("base_frame", "", "robot base (x forward, y left, z up); empty tries base_link, then base_footprint"),
+    Parameter(
+        "cameras",
+        ["camera"],
+        "names of the cameras; each has the parameters below under its name; the first is the robot's eye",
+        not_empty=True,
+    ),
+    Parameter(
+        "queue",
+        10,
+        "images and detections that may wait for the worker before the oldest is dropped (best_effort)",
+        between=(1, 1000),
+    ),
+    Parameter(
+        "pair_tolerance_s", 0.02, "largest difference of the stamps of detections and their image", between=(0.0, 1.0)
+    ),
+    Parameter(
+        "max_wait_s",
+        0.5,
+        "data later than a frame by this shows that what it still lacks will not come",
+        between=(0.0, 60.0),
+    ),
+    Parameter(
+        "idle_wait_s",
+        1.0,
+        "time without any message after which a waiting frame is used as it is (5 times longer when reliable)",
+        between=(0.05, 60.0),
+    ),
+    Parameter(
+        "camera_slop_s",
+        0.03,
+        "several cameras: frames this close in time are one set of observations",
+        between=(0.0, 1.0),
+    ),
+    Parameter("tf_cache_s", 30.0, "how long transforms are kept", between=(0.1, 3600.0)),
+    Parameter("tf_tolerance_s", 0.1, "how far a stamp may lie outside the known transforms", between=(0.0, 10.0)),
+    Parameter("tf_backend", "auto", "auto: tf2_ros where it is installed, else own", choices=("auto", "own", "tf2")),
+    Parameter(
+        "odom_topic", "", "nav_msgs/Odometry used where no transform joins camera and world_frame; empty for none"
+    ),
+    Parameter(
+        "odom_fallback",
+        True,
+        "where world_frame is in no transform: take odometry, then map, then the root of the tree",
+    ),
+)
+
+#: One set a camera, declared as `<camera>.<name>`.
+CAMERA = (
+    Parameter(
+        "detections_topic", "/detections", "what a detector or tracker saw; its stamp makes the frame", not_empty=True
+    ),
+    Parameter("detections_type", "dsr", "type of that topic", choices=("dsr", "vision_msgs_2d", "vision_msgs_3d")),
+    Parameter("color_topic", "/camera/color/image_raw", "colour image; empty for none"),
+    Parameter(
+        "color_transport",
+        "auto",
+        "raw, compressed (the topic then gets /compressed), or auto: what is published, raw first",
+        choices=("auto", "raw", "compressed"),
+    ),
+    Parameter("depth_topic", "/camera/depth/image_raw", "depth image, 16UC1 mm or 32FC1 m; empty for none"),
+    Parameter(
+        "depth_transport",
+        "auto",
+        "raw, compressedDepth (the topic then gets /compressedDepth), or auto: what is published, raw first",
+        choices=("auto", "raw", "compressedDepth"),
+    ),
+    Parameter(
+        "info_topic", "/camera/color/camera_info", "calibration of the image that boxes refer to; empty for none"
+    ),
+    Parameter(
+        "depth_info_topic",
+        "",
+        "calibration of a depth image that is not registered to the colour image; empty: it is registered",
+    ),
+    Parameter("rectified", False, "the images are rectified: projection matrix P, no lens distortion"),
+    Parameter("camera_frame", "", "optical frame; empty takes the one that the images (or else the detections) name"),
+)
+
+MEMORY = (
+    *_COMMON,
+    Parameter("memory_s", 600.0, "how long samples are remembered", between=(1.0, 1e6)),
+    Parameter("max_tracks", 1000, "most things remembered", between=(1, 100000)),
+    Parameter(
+        "stale_s",
+        5.0,
+        "decline a question about now when the newest data is older; 0: never",
+        between=(0.0, 1e6),
+        dynamic=True,
+    ),
+    Parameter("max_question_chars", 4000, "longer questions are declined", between=(1, 1000000), dynamic=True),
+    Parameter(
+        "ask_long_timeout_s",
+        60.0,
+        "ask_long: longest wait for a window that ends in the future",
+        between=(0.1, 86400.0),
+        dynamic=True,
+    ),
+    Parameter(
+        "max_history_samples", 100000, "get_tracks: most samples in one response", between=(1, 10000000), dynamic=True
+    ),
+    Parameter(
+        "scene_path",
+        "",
+        "where ~/save_scene writes (*.scene.npz); empty: ~/.ros/dsr/<node>-<stamp>.scene.npz",
+        dynamic=True,
+    ),
+    Parameter(
+        "marker_lifetime_s",
+        1.0,
+        "markers vanish after this without news; 0: never",
+        between=(0.0, 3600.0),
+        dynamic=True,
+    ),
+    Parameter("marker_rate_hz", 10.0, "most marker messages a second", between=(0.1, 1000.0), dynamic=True),
+)
+
+
+def declare(node: Node, table: Sequence[Parameter], prefix: str = "") -> None:
+    """Declares parameters that are not declared yet."""
+    for p in table:
+        if not node.has_parameter(prefix + p.name):
+            node.declare_parameter(prefix + p.name, p.default, p.descriptor())
+
+
+def read(node: Node, table: Sequence[Parameter], prefix: str = "") -> SimpleNamespace:
+    """The values of declared parameters, checked, as attributes.
+
+    Raises:
+        ParameterError: a value cannot be used; the message names it.
+    """
+    values = {}
+    for p in table:
+        value = node.get_parameter(prefix + p.name).value
+        value = list(value) if isinstance(p.default, list) else value
+        try:
+            p.check(value)
+        except ParameterError as error:
+            raise ParameterError(prefix + str(error)) from None
+        values[p.name] = value
+    return SimpleNamespace(**values)
+
+
+def guard_updates(node: Node, table: Sequence[Parameter], settings: SimpleNamespace) -> None:
+    """Checks parameters that are set on a running node; dynamic ones take effect in `settings` at once."""
+    known = {p.name: p for p in table}
+
+    def on_set(parameters) -> SetParametersResult:
+        for parameter in parameters:
+            p = known.get(parameter.name)
+            if p is None:
+                continue
+            try:
+                p.check(parameter.value)
+            except ParameterError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            if not p.dynamic:
+                node.get_logger().info(f"{p.name} takes effect when the node is configured again")
+        for parameter in parameters:
+            if parameter.name in known and known[parameter.name].dynamic:
+                setattr(settings, parameter.name, parameter.value)
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(on_set)
