@@ -1,6 +1,7 @@
 """The published rules: cases computed by hand for each branch, and an independent reference interpreter."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -88,7 +89,8 @@ def test_answer_depends_on_the_scale_of_the_world():
         ([0.0], [1.0], "The latter is always faster."),
         ([2.0, 2.0, 1.0, 1.0, 0.5], [1.0, 1.0, 1.0, 1.0, 1.0],
          "(1) The former is faster. (2) Nearly the same. (3) The latter is faster."),
-        ([2.0, 0.5, 2.0], [1.0, 1.0, 1.0], "(1) The former is faster. (2) The latter is faster. (3) The former is faster."),
+        ([2.0, 0.5, 2.0], [1.0, 1.0, 1.0],
+         "(1) The former is faster. (2) The latter is faster. (3) The former is faster."),
         ([1.0, 2.0], [1.0, 1.0], "(1) Nearly the same. (2) The former is faster."),
         # 0.09 against 0.11 is 0.82 < 0.833 and not both are below 0.1
         ([0.09], [0.11], "The latter is always faster."),
@@ -163,7 +165,7 @@ def test_states_say_which_samples():
     assert states("direction", [[1, 0, 0], [1, 0, 0], [1, 1, 0]]) == [("front", 0, 1), ("front|left", 2, 2)]
 
 
-# --- an interpreter of the published pseudo-rules, written for the test alone ------------------------------------------
+# --- an interpreter of the published pseudo-rules, written for the test alone ---------------------------------------
 
 
 def reference_trend(d):
@@ -237,7 +239,7 @@ def test_comparison_agrees_with_the_reference(pairs):
 def test_states_cover_the_series_without_gaps(series):
     found = states("distance", series)
     assert found[0].first == 0
-    assert all(a.last == b.first for a, b in zip(found, found[1:], strict=False))
+    assert all(a.last == b.first for a, b in pairwise(found))
     assert found[-1].last == len(series) - 1
     assert word_states("distance", [s.label for s in found]) == describe("distance", series)
 

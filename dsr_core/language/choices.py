@@ -57,7 +57,7 @@ def _checked(choices: Sequence[str]) -> list[str]:
         raise DeclineError("BAD_REQUEST", f"{len(choices)} options were given, at most {MAX_OPTIONS} are read")
     for number, text in enumerate(choices, 1):
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_OPTION_CHARACTERS:
-            raise DeclineError("BAD_REQUEST", f"option {number} is empty, too long or no text; give each option as a short text")
+            raise DeclineError("BAD_REQUEST", f"option {number} is empty, too long or no text; give short texts")
     return [" ".join(text.split()) for text in choices]
 
 
@@ -101,7 +101,8 @@ def _fitting(states, kind, texts, form, asked, names, recent) -> list[int]:
     if not fits and form == "which" and kind == "speed_comparison":
         fits = [i for i, option in enumerate(options) if option == [faster(states, recent)]]
     if not fits and form == "yes_no":
-        fits = [i for i, option in enumerate(options) if option and len(option) == 1 and is_true(states, kind, option[0], recent)]
+        alone = {i: option[0] for i, option in enumerate(options) if option and len(option) == 1}
+        fits = [i for i, label in alone.items() if is_true(states, kind, label, recent)]
     return fits
 
 
@@ -111,7 +112,8 @@ def _yes_no(text: str) -> bool | None:
 
 
 _BETWEEN = re.compile(
-    r"\(\d+\)|;|→|->|[.](?: |$)|,? (?:and )?then |, (?:and )?(?:after that|finally|later|afterwards) |,? followed by | before (?=\w+ing\b)",
+    r"\(\d+\)|;|→|->|[.](?: |$)|,? (?:and )?then |, (?:and )?(?:after that|finally|later|afterwards) |,? followed by "
+    r"| before (?=\w+ing\b)",
     re.IGNORECASE,
 )
 
@@ -130,8 +132,9 @@ _CONTRACT_LABELS = {
     "motion": ("moving", "still"),
 }
 _AROUND_DIRECTIONS = re.compile(
-    r"\b(?:it|he|she|they|is|are|was|will be|will|then|first|moves?|moving|goes|going|faces|facing|looks|looking|turns?|turning|to be"
-    r"|stays?|remains?|located|positioned|becomes?|toward|towards|viewer|camera|robot|me|you|of the|of)\b",
+    r"\b(?:it|he|she|they|is|are|was|will be|will|then|first|moves?|moving|goes|going|faces|facing|looks|looking"
+    r"|turns?|turning|to be|stays?|remains?|located|positioned|becomes?|toward|towards"
+    r"|viewer|camera|robot|me|you|of the|of)\b",
     re.IGNORECASE,
 )
 
@@ -176,12 +179,15 @@ def _position(text: str, name: str | None, words: str) -> int:
     return -1
 
 
+_QUANTITY = re.compile(
+    r"(?:about |around |approximately |~ ?)?([-+]?\d{1,9}(?:\.\d{1,9})?) ?(?:m|metres?|meters?)(?:/s| per second)?[.]?",
+    re.IGNORECASE,
+)
+
+
 def _numeric(texts: list[str], value: float | None) -> list[int] | None:
     """Indices of the option nearest to the value when all options are numbers with a unit, else None."""
-    numbers = [
-        re.fullmatch(r"(?:about |around |approximately |~ ?)?([-+]?\d{1,9}(?:\.\d{1,9})?) ?(?:m|metres?|meters?|m/s|metres? per second)[.]?", t, re.IGNORECASE)
-        for t in texts
-    ]
+    numbers = [_QUANTITY.fullmatch(text) for text in texts]
     if value is None or not all(numbers):
         return None
     gaps = [abs(float(n[1]) - value) for n in numbers]

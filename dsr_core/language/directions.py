@@ -1,4 +1,4 @@
-"""Direction words -> direction labels: "to the left of", "front-left", "Front|Left", "ahead" -> "left", "front|left", …"""
+"""Direction words -> direction labels: "to the left of" -> "left", "front-left" or "Front|Left" -> "front|left"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _SIDES = {
     "underneath": "below", "beneath": "below",
 }  # fmt: skip
 _AXES = (("front", "behind"), ("left", "right"), ("above", "below"))
-_BEFORE = frozenset("in to on at the my your our and directly straight slightly towards toward from of somewhere".split())
+_BEFORE = frozenset(
+    "in to on at the my your our and directly straight slightly towards toward from of somewhere".split()
+)
 _AFTER = frozenset("of side hand the and to from direction".split())
 #: Before these, "right" is "exactly".
 _EXACTLY = frozenset("in behind above below ahead at under over on".split())
@@ -50,13 +52,13 @@ def split_direction(text: str) -> tuple[str, str, str, bool] | None:
             return {_SIDES[p] for p in parts[k] if p in _SIDES}
         return None
 
-    exactly = {k for k in range(len(words) - 1) if parts[k] == ["right"] and parts[k + 1][:1] and parts[k + 1][0] in _EXACTLY}
+    exactly = {k for k in range(len(words) - 1) if parts[k] == ["right"] and _EXACTLY.intersection(parts[k + 1][:1])}
     exactly = {k for k in exactly if k == 0 or parts[k - 1][-1:] not in (["the"], ["my"], ["to"], ["and"])}
     first = next((k for k in range(len(words)) if k not in exactly and sides(k)), None)
     if first is None:
         return None
     start = first
-    while start > 0 and (start - 1 in exactly or parts[start - 1] and parts[start - 1][-1] in _BEFORE):
+    while start > 0 and (start - 1 in exactly or _BEFORE.intersection(parts[start - 1][-1:])):
         start -= 1
     named, end = set(sides(first)), first + 1
     while end < len(words):

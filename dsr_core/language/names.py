@@ -31,7 +31,7 @@ _IRREGULAR = {
 
 #: Names that mean the same: the first is the one that a row is known by.
 SYNONYMS = (
-    ("person", "pedestrian", "human", "man", "woman", "guy", "somebody", "walker", "person sitting", "worker", "people"),
+    ("person", "pedestrian", "human", "man", "woman", "guy", "walker", "person sitting", "worker"),
     ("child", "kid", "boy", "girl", "toddler"),
     ("car", "automobile", "auto", "sedan", "passenger car", "regular vehicle"),
     ("van", "minivan", "delivery van"),

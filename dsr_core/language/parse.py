@@ -1,4 +1,4 @@
-"""Question text -> ParsedQuestion: boxes, times and the viewpoint are taken out, the rest is looked up in `SENTENCES`."""
+"""Question text -> ParsedQuestion: boxes, times and viewpoint are taken out, the rest is looked up in `SENTENCES`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ MAX_CHARACTERS = 2000
 _MAX_NAME_WORDS = 8
 #: No name holds these: they show that a pattern has swallowed a part of the sentence that it does not understand.
 _NOT_IN_NAMES = frozenset(
-    "is are was were am be do does did has have had will would can could should may might how what which when where why who"
-    " whose going moving getting coming change changes changing faster slower closer nearer farther further facing than"
-    " then and or not never always because while if whether perspective relative since after before until during anything"
-    " something everything nothing anyone someone it they them he she there here him moves move goes go gets approaches"
-    " approaching heading".split()
+    "is are was were am be do does did has have had will would can could should may might how what which when where why"
+    " who whose going moving getting coming change changes changing faster slower closer nearer farther further facing"
+    " than then and or not never always because while if whether perspective relative since after before until during"
+    " anything something everything nothing anyone someone it they them he she there here him moves move goes go gets"
+    " approaches approaching heading".split()
 )
-_NOUNS_IN_ING = frozenset("thing building ceiling ring king wing string railing sitting crossing painting awning".split())
+_NOUNS_IN_ING = frozenset(
+    "thing building ceiling ring king wing string railing sitting crossing painting awning".split()
+)
 
 
 @dataclass(frozen=True)
@@ -87,28 +89,32 @@ def _checked(text) -> str:
         raise DeclineError("BAD_REQUEST", f"a question is a text, not {type(text).__name__}", EXAMPLES[:3])
     if len(text) > MAX_CHARACTERS:
         raise DeclineError(
-            "BAD_REQUEST", f"the question has {len(text)} characters, at most {MAX_CHARACTERS} are read; ask one thing", EXAMPLES[:3]
+            "BAD_REQUEST",
+            f"the question has {len(text)} characters, at most {MAX_CHARACTERS} are read; ask one thing",
+            EXAMPLES[:3],
         )
     text = text.replace("’", "'").replace("⟦", " ").replace("⟧", " ")
     text = re.sub(r"\b(what|where|how|who|which)'s\b", r"\1 is", text, flags=re.IGNORECASE)
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r"^(?:(?:please|hey|hi|hello|ok|okay|robot|so)\b[, ]*)+", "", text, flags=re.IGNORECASE)
     if not tidy(text):
-        raise DeclineError("BAD_REQUEST", "the question is empty; ask for example", (EXAMPLES[14], *EXAMPLES[:2]))
+        raise DeclineError("BAD_REQUEST", "the question is empty; ask like one of the candidates", EXAMPLES[:3])
     return tidy(text)
 
 
 def _not_understood(text: str) -> DeclineError:
     near = difflib.get_close_matches(text.lower()[:200], EXAMPLES, n=4, cutoff=0.3) or EXAMPLES[:4]
     shown = text if len(text) <= 80 else text[:77] + "..."
-    return DeclineError("NOT_UNDERSTOOD", f"{shown!r} is not understood; ask like one of the candidates, with names for A and B", tuple(near))
+    message = f"{shown!r} is not understood; ask like one of the candidates, with names for A and B"
+    return DeclineError("NOT_UNDERSTOOD", message, tuple(near))
 
 
 # --- boxes -----------------------------------------------------------------------------------------------------------
 
 _BOX = re.compile(
-    rf"(?:,? ?\b(?:with|at|in|having) )?(?:(?:the|its) )?(?:\b(?P<when>initial|first|final|last) )?(?:\bbounding )?(?:\b(?:box|bbox) )?"
-    rf"(?:\b(?:coordinates|coords) )?[\[(] ?({NUMBER}) ?, ?({NUMBER}) ?, ?({NUMBER}) ?, ?({NUMBER}) ?[\])]",
+    r"(?:,? ?\b(?:with|at|in|having) )?(?:(?:the|its) )?(?:\b(?P<when>initial|first|final|last) )?(?:\bbounding )?"
+    r"(?:\b(?:box|bbox) )?(?:\b(?:coordinates|coords) )?"
+    rf"[\[(] ?({NUMBER}) ?, ?({NUMBER}) ?, ?({NUMBER}) ?, ?({NUMBER}) ?[\])]",
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(r"⟦(\d+)⟧")
@@ -119,7 +125,8 @@ def _take_boxes(text: str) -> tuple[str, list[tuple[str, list[float]]]]:
     boxes: list[tuple[str, list[float]]] = []
 
     def keep(match: re.Match) -> str:
-        when = {"initial": "initial", "first": "initial", "final": "final", "last": "final"}.get((match["when"] or "").lower(), "")
+        said = (match["when"] or "").lower()
+        when = "initial" if said in ("initial", "first") else "final" if said else ""
         boxes.append((when, [float(match[i]) for i in range(2, 6)]))
         return f" ⟦{len(boxes) - 1}⟧"
 
@@ -130,17 +137,20 @@ def _take_boxes(text: str) -> tuple[str, list[tuple[str, list[float]]]]:
 
 _VIEW = r"(?:perspective|point of view|viewpoint|view|eyes|frame|frame of reference)"
 _V = r"(?P<viewer>[^,;:?!]{1,80}?)"
+_WHOSE = rf"(?:{_V}'s?|(?P<own>my|your|our))"
 _AT = rf"(?: at (?:time |t ?= ?|second )?(?P<at>{NUMBER}) ?(?P<unit>{UNIT})?)?"
-_BEGINS = r"(?:how|what|which|who|where|when|is|are|am|was|were|do|does|did|will|would|compare|predict|in which|on which)\b"
+_BEGINS = (
+    r"(?:how|what|which|who|where|when|is|are|am|was|were|do|does|did|will|would|compare|predict|in which|on which)\b"
+)
 _VIEWPOINTS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"^(?:following|from|in|using|through|taking) the {_VIEW} of {_V}{_AT}(?:,| (?={_BEGINS})) ?",
-        rf"^(?:(?:following|from|in|through|taking) )?(?:{_V}'s?|(?P<own>my|your|our)) (?:own )?{_VIEW}{_AT}(?:,| (?={_BEGINS})) ?",
+        rf"^(?:(?:following|from|in|through|taking) )?{_WHOSE} (?:own )?{_VIEW}{_AT}(?:,| (?={_BEGINS})) ?",
         rf"^(?:as )?(?:seen|viewed|observed) (?:from|by) {_V}{_AT}(?:,| (?={_BEGINS})) ?",
         rf"^(?:following|from|in|using|through|taking) the {_VIEW} of {_V}{_AT}$",
         rf",? (?:following|from|in|using|through|taking) the {_VIEW} of {_V}{_AT}(?:,|$)",
-        rf",? (?:following|from|in|through|taking) (?:{_V}'s?|(?P<own>my|your|our)) (?:own )?{_VIEW}{_AT}(?:,|$)",
+        rf",? (?:following|from|in|through|taking) {_WHOSE} (?:own )?{_VIEW}{_AT}(?:,|$)",
         rf",? (?:as seen|seen|as viewed|viewed|as observed) (?:from|by) {_V}{_AT}(?:,|$)",
     )
 )
@@ -248,9 +258,7 @@ class _Reading:
         else:
             viewpoint = self._viewpoint(sentence, asked, other)
         query = Query(sentence.kind, subject, other, viewpoint, self.times.window)
-        recent = self.times.now or (
-            sentence.now and self.times == Times() and not _PAST_OR_WHOLE.search(self.text)
-        )
+        recent = self.times.now or (sentence.now and self.times == Times() and not _PAST_OR_WHOLE.search(self.text))
         return ParsedQuestion(query, form, asked, recent, self.times.last_s)
 
     def _name(self, text: str | None) -> Who | None:
@@ -300,7 +308,10 @@ def _asked_faster(sentence: Sentence, word: str) -> str:
 def _own_side(text: str) -> str:
     """Rewrites "to the car's left" as "to the left of the car"."""
     return re.sub(
-        r"\b(?:to|on|at|in) ([^,;:?!]{1,60}?)'s? (left|right|front|back|rear|left side|right side)$", r"to the \2 of \1", text, flags=re.IGNORECASE
+        r"\b(?:to|on|at|in) ([^,;:?!]{1,60}?)'s? (left|right|front|back|rear|left side|right side)$",
+        r"to the \2 of \1",
+        text,
+        flags=re.IGNORECASE,
     )
 
 

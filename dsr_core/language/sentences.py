@@ -167,7 +167,7 @@ SENTENCES = (
     # --- moving or still -----------------------------------------------------------------------------------------------
     _yes_no("does A go from in front to behind-left of B?", r"{do} {A} (?:go|move|change|pass|cross|get|come|shift|switch|walk|drive|run) from {dir} to {dir2}", "direction"),
     _yes_no("is A going from the left to the right?", rf"{{be}} {{A}} (?:{_GO}|passing|crossing|changing|shifting) from {{dir}} to {{dir2}}", "direction", now=True),
-    _open("is A moving or standing still?", rf"{{be}} {{A}} (?:moving|driving|walking) or (?:parked|stationary|still|standing still|stopped|not)|(?:{{be}} {{A2}} (?:parked|stationary|still|standing still|stopped) or (?:moving|driving))".replace("{A2}", f"(?P<A2>{_NAME})"), "motion", now=True),
+    _open("is A moving or standing still?", r"{be} {A} (?:moving|driving|walking) or (?:parked|stationary|still|standing still|stopped|not)|(?:{be} {A2} (?:parked|stationary|still|standing still|stopped) or (?:moving|driving))".replace("{A2}", f"(?P<A2>{_NAME})"), "motion", now=True),
     _open("when does A move?", r"when {do} {A} (?:move|stand still|stop|start(?: moving)?)", "motion"),
     _yes_no("is A moving?", rf"{{be}} {{A}} (?:in motion|under way|underway|{_GO})", "motion", "moving", now=True),
     _yes_no("is A parked?", r"{be} {A} (?:parked|stationary|still|static|motionless|stopped|standing(?: still)?|at rest|not moving)", "motion", "still", now=True),

@@ -13,23 +13,22 @@ _NUMBER_WORDS = {
 _UNIT_SECONDS = {"ms": 1e-3, "m": 60.0}
 UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?)"
 NUMBER = r"[-+]?\d{1,9}(?:\.\d{1,9})?"
+_IN = r"\b(?:in|over|during|for|within)? ?(?:the )?(?:last|past|previous)"
 _WORD = "|".join(sorted(_NUMBER_WORDS, key=len, reverse=True))
 _MARK = r"(?:time |t ?= ?|second |seconds )?"
 
 _WINDOW = re.compile(
-    rf"(?<!distance )(?<!speed )(?<!speeds )\b(?:between|from) {_MARK}({NUMBER}) ?({UNIT})? ?(?:and|to|until|till|-|–) ?"
-    rf"{_MARK}({NUMBER})(?: ?({UNIT}))?(?!\w|\.\d)",
+    rf"(?<!distance )(?<!speed )(?<!speeds )\b(?:between|from) {_MARK}({NUMBER}) ?({UNIT})?"
+    rf" ?(?:and|to|until|till|-|–) ?{_MARK}({NUMBER})(?: ?({UNIT}))?(?!\w|\.\d)",
     re.IGNORECASE,
 )
-_LAST = re.compile(
-    rf"\b(?:in|over|during|for|within)? ?(?:the )?(?:last|past|previous) (?:({NUMBER}|{_WORD}) ?)?({UNIT})\b", re.IGNORECASE
-)
-_LAST_FEW = re.compile(rf"\b(?:in|over|during|for|within)? ?(?:the )?(?:last|past) (?:few|several) {UNIT}\b", re.IGNORECASE)
+_LAST = re.compile(rf"{_IN} (?:({NUMBER}|{_WORD}) ?)?({UNIT})\b", re.IGNORECASE)
+_LAST_FEW = re.compile(rf"{_IN} (?:few|several) {UNIT}\b", re.IGNORECASE)
 _AT = re.compile(
     rf"\bat (?:(?:time |t ?= ?|second )({NUMBER})(?: ?({UNIT}))?|({NUMBER}) ?({UNIT}))(?!\w|\.\d)", re.IGNORECASE
 )
 _NOW = re.compile(
-    r"\b(?:right now|just now|now|currently|presently|at the moment|at this moment|at present|at the end)\b", re.IGNORECASE
+    r"\b(?:right now|just now|now|currently|presently|at (?:the|this) moment|at present|at the end)\b", re.IGNORECASE
 )
 
 

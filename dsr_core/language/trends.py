@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_CONSTANT = r"\b(?:constant|unchanged|steady|stable|same|stays?|staying|remains?|keeps? (?:its|the|their) distance|not? chang\w*|does(?:n'?t| not) change|equal)\b"
+_CONSTANT = (
+    r"\b(?:constant|unchanged|steady|stable|same|stays?|staying|remains?|keeps? (?:its|the|their) distance"
+    r"|not? chang\w*|does(?:n'?t| not) change|equal)\b"
+)
 _MORE = r"\b(?:larger|bigger|greater|higher|longer|grow\w*|increas\w*|ris(?:es?|ing)|widen\w*|rose|grew)\b"
 _LESS = r"\b(?:smaller|less|lower|shorter|decreas\w*|shrink\w*|drop\w*|fall\w*|reduc\w*|diminish\w*|shrank|fell)\b"
 _WORDS = {
@@ -19,12 +22,16 @@ _WORDS = {
         "constant": _CONSTANT,
     },
     "motion": {
-        "still": r"\b(?:still|parked|stationary|static|motionless|standing|stands|stopped|at rest|not mov\w*|does(?:n'?t| not) move|immobile|resting)\b",
+        "still": (
+            r"\b(?:still|parked|stationary|static|motionless|standing|stands|stopped|at rest|not mov\w*"
+            r"|does(?:n'?t| not) move|immobile|resting)\b"
+        ),
         "moving": r"\b(?:moving|moves?|moved|in motion|driv\w*|walk\w*|roll\w*|under way|underway)\b",
     },
 }
 _COMPILED = {
-    kind: {label: re.compile(words, re.IGNORECASE) for label, words in labels.items()} for kind, labels in _WORDS.items()
+    kind: {label: re.compile(words, re.IGNORECASE) for label, words in labels.items()}
+    for kind, labels in _WORDS.items()
 }
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from dsr_core.reasoning.answer import State
 
-_OPPOSITE = {"increasing": "decreasing", "decreasing": "increasing", "first_faster": "second_faster", "second_faster": "first_faster"}
+_OPPOSITE = {
+    "increasing": "decreasing",
+    "decreasing": "increasing",
+    "first_faster": "second_faster",
+    "second_faster": "first_faster",
+}
 DIRECTIONS = ("direction", "orientation", "direction_prediction")
 
 
@@ -35,7 +41,7 @@ def is_true(states: Sequence[State], kind: str, asked: str | Sequence[str], rece
         labels = [s.label for s in states]
         if kind in DIRECTIONS:
             return len(labels) > 1 and holds(kind, labels[0], asked[0]) and holds(kind, labels[-1], asked[-1])
-        return any(pair == tuple(asked) for pair in zip(labels, labels[1:], strict=False))
+        return any(pair == tuple(asked) for pair in pairwise(labels))
     if recent:
         return holds(kind, states[-1].label, asked)
     if asked in ("constant", "still", "same"):

@@ -11,7 +11,11 @@ from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.dsr_rules import word_states
 
 _VERBS = {
-    "distance": {"increasing": "gets farther from", "decreasing": "gets closer to", "constant": "keeps its distance to"},
+    "distance": {
+        "increasing": "gets farther from",
+        "decreasing": "gets closer to",
+        "constant": "keeps its distance to",
+    },
     "speed": {"increasing": "speeds up", "decreasing": "slows down", "constant": "keeps its speed"},
     "motion": {"moving": "moves", "still": "stands still"},
     "speed_comparison": {
@@ -44,6 +48,7 @@ def word(
     motion: Mapping[str, str | None] | None = None,
     rules: str = "robust",
     recent: bool = False,
+    at_s: float | None = None,
 ) -> str:
     """Words an answer.
 
@@ -56,6 +61,7 @@ def word(
         motion: "ego" and "object": "moving", "still" or None in the world.
         rules: With "dsr" the published wording.
         recent: The question was about the present.
+        at_s: Second that `value` belongs to (the window's end); default: the end of the last state.
     """
     verdict = None
     if form == "yes_no" and asked is not None:
@@ -68,14 +74,15 @@ def word(
         value = None if value is None else abs(value)
     sentence = _history(states, kind, names)
     number = _number(value, sigma, unit)
+    at = f"at {states[-1].end if at_s is None else at_s:.1f} s"
     if asked == "value" and number:
-        sentence = f"{_value_clause(states, kind, names, number)}; it {_history(states, kind, names, with_subject=False)}"
-    elif number and kind == "speed_comparison" and states and states[-1].label != "same":
-        sentence += f"; by {number} at {states[-1].end:.1f} s"
+        sentence = f"{_value_clause(kind, names, number)} {at}; it {_history(states, kind, names, with_subject=False)}"
+    elif number and kind == "speed_comparison" and states[-1].label != "same":
+        sentence += f", by {number} {at}"
     elif number and verdict is None and kind in ("distance", "speed"):
-        sentence += f"; {number} at {states[-1].end:.1f} s"
+        sentence += f"; {number} {at}"
     elif value is not None and verdict is None and kind in DIRECTIONS:
-        sentence += f"; bearing {math.degrees(value):.0f} degrees at {states[-1].end:.1f} s"
+        sentence += f"; bearing {math.degrees(value):.0f} degrees {at}"
     who_moves = _who_moves(names, motion) if kind == "distance" else ""
     sentence = f"{sentence}{who_moves}."
     return f"{verdict}: {sentence}" if verdict else sentence[0].upper() + sentence[1:]
@@ -95,7 +102,7 @@ def _history(states: Sequence[State], kind: str, names: Mapping[str, str | None]
     for i, state in enumerate(states):
         clause = _clause(kind, state.label, names, first=i == 0)
         if i:
-            parts.append(f"then {clause} until {state.end:.1f} s")
+            parts.append(f"then {clause.removeprefix('is ')} until {state.end:.1f} s")
         elif kind == "direction_prediction" or state.start == state.end:
             parts.append(f"{clause} at {state.end:.1f} s" if kind != "direction_prediction" else clause)
         else:
@@ -122,11 +129,9 @@ def _clause(kind: str, label: str, names: Mapping[str, str | None], first: bool)
     return verb
 
 
-def _value_clause(states: Sequence[State], kind: str, names: Mapping[str, str | None], number: str) -> str:
-    at = f"at {states[-1].end:.1f} s"
-    if kind == "distance":
-        return f"{_the(names.get('subject'))} is {number} from {_other(names)} {at}"
-    return f"{_the(names.get('subject'))} moves at {number} {at}"
+def _value_clause(kind: str, names: Mapping[str, str | None], number: str) -> str:
+    verb = f"is {number} from {_other(names)}" if kind == "distance" else f"moves at {number}"
+    return f"{_the(names.get('subject'))} {verb}"
 
 
 def _number(value: float | None, sigma: float | None, unit: str | None) -> str:
