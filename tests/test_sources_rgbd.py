@@ -55,7 +55,8 @@ def test_boxes_are_lifted_to_one_place(tmp_path):
     # The camera moved by 0.4 m; the flat front is lifted to the middle of a thing as deep as it is wide, 10 % farther.
     assert np.ptp(places, axis=0).max() < 0.06
     assert 1.5 < places[0, 2] < 1.75
-    assert len(source.scene().tracks) == 1
+    slow = open_source(tmp_path / "f", detections=tmp_path / "boxes.json", rate_hz=5.0)
+    assert [t.label for t in slow.scene().tracks.values()] == ["box"]
 
 
 def test_world_to_camera_poses_lead_to_the_same_frames(tmp_path):
