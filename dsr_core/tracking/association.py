@@ -35,31 +35,35 @@ def assign(
     track: dict[str, np.ndarray],
     seen: dict[str, np.ndarray],
     config: TrackerConfig,
-) -> np.ndarray:
-    """Pairs (K, 2) of track and observation indices, sorted by track.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (P, 2) of track and observation indices, and (P,) how much likelier (log) they are than new things.
 
     A pair must lie in the gate and be likelier than a new thing at that place; among all such assignments the one with
     the largest total log-likelihood ratio is taken.
 
     Args:
-        track: mean (N, 6), cov (N, 6, 6), label (N, 2) numbers of label and group, size (N, 3), upstream (N,) int.
+        track: model_mean (N, K, 6), model_cov (N, K, 6, 6), model_weight (N, K), label (N, 2) numbers of label and
+            group, size (N, 3), upstream (N,) int.
         seen: position (M, 3), cov (M, 3, 3), label (M, 2), size (M, 3), upstream (M,) int; -1 is no upstream id.
         config: Constants.
     """
-    n, m = len(track["mean"]), len(seen["position"])
+    n, m = len(track["model_mean"]), len(seen["position"])
     if n == 0 or m == 0:
-        return np.zeros((0, 2), int)
+        return np.zeros((0, 2), int), np.zeros(0)
     same_id = (track["upstream"][:, None] == seen["upstream"]) & (seen["upstream"] >= 0)
     gate = np.where(same_id, config.gate_chi2 * config.id_gate_factor, config.gate_chi2)
     compatible = (track["label"][:, None, 1] == seen["label"][:, 1]) | same_id
-    # No direction of S is longer than its trace allows, so this keeps every pair inside the gate.
-    reach = np.trace(track["cov"][:, :3, :3], axis1=1, axis2=2)[:, None] + np.trace(seen["cov"], axis1=1, axis2=2)
-    between = seen["position"] - track["mean"][:, None, :3]
-    i, j = np.nonzero(compatible & (np.einsum("nmi,nmi->nm", between, between) <= gate * reach))
+    # A model's S reaches no farther in any direction than its trace allows, so this keeps every pair inside the gate.
+    trace = np.trace(track["model_cov"][..., :3, :3], axis1=-2, axis2=-1).max(axis=1)
+    reach = np.sqrt(gate * (trace[:, None] + np.trace(seen["cov"], axis1=1, axis2=2)))
+    between = seen["position"][:, None] - track["model_mean"][:, None, :, :3]  # (N, M, K, 3)
+    i, j = np.nonzero(compatible & (np.sqrt(np.einsum("nmki,nmki->nmk", between, between)).min(axis=2) <= reach))
     if not len(i):
-        return np.zeros((0, 2), int)
-    squared, log_det = kalman.squared_distances(between[i, j], track["cov"][i, :3, :3] + seen["cov"][j])
-    cost = squared + log_det
+        return np.zeros((0, 2), int), np.zeros(0)
+    squared, log_det = kalman.squared_distances(between[i, j], track["model_cov"][i, :, :3, :3] + seen["cov"][j][:, None])
+    log_likelihood = np.log(np.maximum(track["model_weight"][i], 1e-12)) - 0.5 * (squared + log_det)
+    cost = -2.0 * np.logaddexp.reduce(log_likelihood, axis=1)
+    squared = squared.min(axis=1)
     cost += config.label_penalty * (track["label"][i, 0] != seen["label"][j, 0])
     with np.errstate(invalid="ignore"):
         ratio = np.log(seen["size"][j] / track["size"][i]) / config.size_log_sigma
@@ -72,4 +76,4 @@ def assign(
     value[i[good], j[good]] = gain[good]
     rows, columns = linear_sum_assignment(-value)
     real = value[rows, columns] > 0
-    return np.stack([rows[real], columns[real]], axis=1)
+    return np.stack([rows[real], columns[real]], axis=1), 0.5 * value[rows[real], columns[real]]

@@ -51,6 +51,8 @@ class TrackerConfig:
         confirm_hits: Hits (M) that make a track.
         confirm_window: Frames (N) in which they must fall.
         confirm_s: Least time between the first hit and the confirmation.
+        confirm_evidence: Least log-likelihood ratio, summed over the hits, of one thing against unrelated false alarms
+            at a density of new_things_per_m3.
         confirm_score: Least mean score of the hits at confirmation.
         max_coast_s: A confirmed track survives this long without an observation.
         tentative_coast_s: The same for a track that is not confirmed yet.
@@ -70,7 +72,7 @@ class TrackerConfig:
     manoeuvre_density: float = 5.0
     standing_density: float = 0.003
     standing_speed_mps: float = 0.03
-    start_speed_mps: float = 0.5
+    start_speed_mps: float = 1.5
     birth_speed_mps: float = 8.0
     stand_s: float = 10.0
     move_s: float = 10.0
@@ -93,6 +95,7 @@ class TrackerConfig:
     confirm_hits: int = 3
     confirm_window: int = 5
     confirm_s: float = 0.2
+    confirm_evidence: float = 8.0
     confirm_score: float = 0.5
     max_coast_s: float = 3.0
     tentative_coast_s: float = 0.7
@@ -116,7 +119,7 @@ class TrackerConfig:
             if not getattr(self, name) > 0:
                 raise TrackingError(f"tracker: {name} = {getattr(self, name)} must be positive")
         not_negative = (
-            "systematic_fraction label_penalty size_penalty_max id_bonus id_penalty confirm_s birth_exclusion"
+            "systematic_fraction label_penalty size_penalty_max id_bonus id_penalty confirm_s confirm_evidence birth_exclusion"
             " heading_motion_weight heading_motion_speed_mps moving_speed_mps moving_sigmas"
         )
         for name in not_negative.split():

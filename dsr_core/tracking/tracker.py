@@ -39,6 +39,7 @@ class _Bank:
     hits: np.ndarray  # (N,)
     frames: np.ndarray  # (N,) since the birth
     misses: np.ndarray  # (N,) in a row
+    evidence: np.ndarray  # (N,) log-likelihood that the hits belong together
     observed: np.ndarray  # (N,) bool
     confirmed: np.ndarray  # (N,) bool
     serial: np.ndarray  # (N,) id as a number, 0 while tentative
@@ -128,8 +129,8 @@ class Tracker:
             raise TrackingError(f"stamp {stamp_s:.6f} s does not follow {self._newest_s:.6f} s; clear the tracker when the clock jumps back")
         self._predict(stamp_s)
         seen = self._usable(observations)
-        pairs = self._associate(seen)
-        self._correct(seen, pairs, stamp_s)
+        pairs, evidence = self._associate(seen)
+        self._correct(seen, pairs, evidence, stamp_s)
         self._end_tentative()
         self._begin(seen, pairs, stamp_s)
         self._newest_s = stamp_s
@@ -193,23 +194,24 @@ class Tracker:
             names=[o.label for o in used],
         )
 
-    def _associate(self, seen: _Seen) -> np.ndarray:
-        """Pairs (K, 2) of track and observation: high scores against all tracks, then low ones against what is left."""
+    def _associate(self, seen: _Seen) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (P, 2) of track and observation, and their evidence (P,): high scores first, then low ones for the rest."""
         b, c = self._bank, self.config
         high = np.flatnonzero(seen.score >= c.high_score)
         low = np.flatnonzero(seen.score < c.high_score)
         everything = np.arange(len(b))
-        first = self._assign(everything, seen, high)
+        first, first_evidence = self._assign(everything, seen, high)
         left = np.setdiff1d(everything[b.confirmed], first[:, 0])
-        return np.concatenate([first, self._assign(left, seen, low)])
+        second, second_evidence = self._assign(left, seen, low)
+        return np.concatenate([first, second]), np.concatenate([first_evidence, second_evidence])
 
-    def _assign(self, tracks: np.ndarray, seen: _Seen, part: np.ndarray) -> np.ndarray:
-        b = self._bank
-        arrays = {n: getattr(b, n)[tracks] for n in ("mean", "cov", "label", "size", "upstream")}
-        pairs = association.assign(arrays, seen.association_arrays(part), self.config)
-        return np.stack([tracks[pairs[:, 0]], part[pairs[:, 1]]], axis=1)
+    def _assign(self, tracks: np.ndarray, seen: _Seen, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        names = ("model_mean", "model_cov", "model_weight", "label", "size", "upstream")
+        arrays = {n: getattr(self._bank, n)[tracks] for n in names}
+        pairs, evidence = association.assign(arrays, seen.association_arrays(part), self.config)
+        return np.stack([tracks[pairs[:, 0]], part[pairs[:, 1]]], axis=1), evidence
 
-    def _correct(self, seen: _Seen, pairs: np.ndarray, stamp_s: float) -> None:
+    def _correct(self, seen: _Seen, pairs: np.ndarray, evidence: np.ndarray, stamp_s: float) -> None:
         b, c = self._bank, self.config
         i, j = pairs.T
         b.observed = np.zeros(len(b), bool)
@@ -224,6 +226,7 @@ class Tracker:
             b.score_mean[i] += (seen.score[j] - b.score_mean[i]) / np.minimum(b.hits[i] + 1, c.size_memory)
             self._correct_size(seen, i, j)
             b.hits[i] += 1
+            b.evidence[i] += evidence
             b.last_s[i] = stamp_s
             b.upstream[i] = np.where(seen.upstream[j] >= 0, seen.upstream[j], b.upstream[i])
             is_moving = kalman.moving(b.mean[i], b.cov[i], c.heading_motion_speed_mps, c.moving_sigmas)
@@ -329,6 +332,7 @@ class Tracker:
             hits=np.ones(n, int),
             frames=np.ones(n, int),
             misses=np.zeros(n, int),
+            evidence=np.zeros(n),
             observed=np.ones(n, bool),
             confirmed=np.zeros(n, bool),
             serial=np.zeros(n, int),
@@ -349,6 +353,7 @@ class Tracker:
             & (b.hits * c.confirm_window >= c.confirm_hits * b.frames)
             & (stamp_s - b.first_s >= c.confirm_s - 1e-6)
             & (b.score_mean >= c.confirm_score)
+            & (b.evidence >= c.confirm_evidence)
         )
         parts = []
         for row in np.flatnonzero(earned):
