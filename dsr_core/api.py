@@ -163,35 +163,27 @@ def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Fin
     agents = [a for a in (resolved.subject, resolved.other, resolved.viewer.agent) if a is not None]
     tracks = tuple(dict.fromkeys(a.track.id for a in agents if a.track is not None))
     motion = {"ego": finding.ego_motion, "object": finding.object_motion}
+    names = {
+        "subject": resolved.subject.label,
+        "object": None if resolved.other is None else resolved.other.label,
+        "viewer": resolved.viewer.agent.label,
+    }
+    asked = {"form": parsed.form, "asked": parsed.asked, "recent": parsed.recent}
     sentence = word(
         finding.states,
         resolved.kind,
-        names={
-            "subject": resolved.subject.label,
-            "object": None if resolved.other is None else resolved.other.label,
-            "viewer": resolved.viewer.agent.label,
-        },
+        names=names,
         value=finding.value,
         sigma=finding.sigma,
         unit=finding.unit,
-        form=parsed.form,
-        asked=parsed.asked,
         motion=motion,
         rules=rules,
+        **asked,
     )
     index, probabilities = -1, ()
     if choices:
         index, probabilities = match_choice(
-            finding.states,
-            finding.value,
-            resolved.kind,
-            choices,
-            form=parsed.form,
-            asked=parsed.asked,
-            names={
-                "subject": resolved.subject.label,
-                "object": None if resolved.other is None else resolved.other.label,
-            },
+            finding.states, finding.value, resolved.kind, choices, names=names, confidence=finding.confidence, **asked
         )
         if index < 0:
             raise DeclineError(

@@ -56,7 +56,7 @@ def test_agreement_on_argoverse():
 
 
 def test_a_parked_car_gets_closer_while_the_ego_drives():
-    """KITTI 0001, track 2: a parked car that the ego drives past."""
+    """KITTI 0001: a parked car that the ego drives past."""
     scene = dsr_core.load_scene(shared(KITTI), sequence="0001")
     parked = max(
         (
@@ -105,3 +105,23 @@ def test_world_to_camera_poses_give_the_same_answers():
             first, second = dsr_core.ask(scene, query).to_dict(), dsr_core.ask(other, query).to_dict()
             assert first["states"] == second["states"] and first["declined"] == second["declined"]
             assert first["value"] == pytest.approx(second["value"], abs=1e-5)
+
+
+def test_parked_cars_are_not_called_moving():
+    """Every car whose labels stay within 1.2 m while the ego drives past, in windows of 2 s."""
+    root = shared(KITTI)
+    judged = moving = 0
+    for sequence in sorted(p.stem for p in (root / "oxts").glob("*.txt")):
+        scene = dsr_core.load_scene(root, sequence=sequence)
+        for track in scene.tracks.values():
+            extent = np.ptp(track.positions_world_m, axis=0)[:2].max()
+            if track.label not in ("car", "van", "truck") or len(track) < 21 or extent > 1.2:
+                continue
+            for start in np.arange(track.stamps_s[0], track.stamps_s[-1] - 2.0 + 1e-6, 1.0):
+                answer = dsr_core.ask(scene, {"kind": "motion", "subject": track.id, "window": [start, start + 2.0]})
+                if answer.declined is None:
+                    judged += 1
+                    moving += "moving" in {s.label for s in answer.states}
+    print(f"\nparked cars: {moving} of {judged} windows of 2 s called moving ({100 * moving / judged:.1f} %)")
+    assert judged > 500
+    assert moving <= 0.02 * judged

@@ -351,7 +351,10 @@ def _at(values, series: q.Series, at_s: float) -> float:
 
 
 def _length(agent: Agent) -> float | None:
-    return None if agent.track is None else float(agent.track.size_lwh_m[0])
+    """The longest side of a thing in metres, None where its size is not known."""
+    if agent.track is None or not np.isfinite(agent.track.size_lwh_m).any():
+        return None
+    return float(np.nanmax(agent.track.size_lwh_m))
 
 
 def _motion_summary(scene: Scene, query: ResolvedQuery, stamps_s, config) -> tuple[str | None, str | None]:

@@ -35,8 +35,8 @@ class RobustRules:
     direction_threshold: float = 0.3
     direction_hysteresis: float = 0.05
     noise_time_s: float = 0.5
-    drift_time_s: float = 2.0
-    drift_share: float = 0.5
+    drift_time_s: float = 4.0
+    drift_share: float = 0.8
     drift_growth_s: float = 10.0
     split_cost: float = 9.0
     speed_half_window_s: float = 0.5

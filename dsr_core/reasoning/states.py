@@ -17,6 +17,8 @@ from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 
 _TINY = 1e-12
+#: The length of a 3D vector of noise exceeds 3.76 sigma as rarely as one number exceeds 3 (chi distribution).
+_THREE_AXES = 3.76 / 3.0
 #: Relative to the size of the numbers: what is below this is rounding, not a change.
 _ROUNDING = 1e-9
 
@@ -106,7 +108,7 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
     def judge(lo, hi):
         mean, slope, middle, span = lines.fit(lo, hi)
         change = np.linalg.norm(slope, axis=1) * span
-        noise = change_sigma((sigma_until[hi] - sigma_until[lo]) / (hi - lo), span, hi - lo, rules)
+        noise = _THREE_AXES * change_sigma((sigma_until[hi] - sigma_until[lo]) / (hi - lo), span, hi - lo, rules)
         threshold = np.maximum(rules.sigmas * noise, least)
         labels = np.where(change > threshold, "moving", "still")
         certain = np.full(len(lo), True)
@@ -124,6 +126,7 @@ def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DE
     centres = np.stack([p[i].mean(axis=0) for i in parts])
     middles = np.array([t[i].mean() for i in parts])
     noise = change_sigma(np.median(sigma_m), np.abs(middles - middles[:, None]), min(len(i) for i in parts) * 2, rules)
+    noise = noise * _THREE_AXES
     least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
     least = max(least, _ROUNDING * float(np.abs(p).max(initial=0.0)))
     distance = np.linalg.norm(centres - centres[:, None], axis=-1)

@@ -27,8 +27,9 @@ EARTH_RADIUS_M = 6378137.0
 LABEL_SIGMA_M = 0.05
 LABEL_SIGMA_PER_M = 0.002
 LABEL_HEADING_SIGMA_RAD = 0.05
-#: One-sigma of the GPS/IMU position relative to itself some seconds ago.
-EGO_SIGMA_M = 0.15
+#: One-sigma of the GPS/IMU position relative to itself some seconds ago: the place of parked cars, labelled from the
+#: driving ego, wanders by 0.14 m an axis in one second, 0.19 in two, 0.27 in four, 0.30 in eight (RMS).
+EGO_SIGMA_M = 0.20
 CLASSES = ("Car", "Pedestrian", "Cyclist")
 IMAGE_SIZE = (1242, 375)
 
