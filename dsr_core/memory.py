@@ -160,8 +160,8 @@ class SceneMemory:
         return self._samples
 
     def seconds(self, stamp_ns: int) -> float:
-        """A stamp on the scene's clock; the first one asked for becomes second 0 when it is appended."""
-        return 0.0 if self.origin_ns is None else (stamp_ns - self.origin_ns) * 1e-9
+        """A stamp on the scene's clock; the first one appended is second 0."""
+        return 0.0 if self.origin_ns is None else (stamp_ns - self.origin_ns) / 1e9
 
     def append(
         self,
@@ -193,7 +193,8 @@ class SceneMemory:
         if image_size is not None:
             self._image_size = image_size
         self._append_samples(samples, stamp_s)
-        self._forget(stamp_s - self.config.memory_s)
+        # The microsecond keeps a sample that is exactly memory_s old whatever the rounding of its stamp.
+        self._forget(stamp_s - self.config.memory_s - 1e-6)
         self._scenes.clear()
 
     def _append_samples(self, samples: TrackSamples, now_s: float) -> None:

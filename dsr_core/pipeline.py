@@ -81,6 +81,10 @@ class WorldModel:
         """The newest state of every live track, oldest first."""
         return self._tracker.states()
 
+    def seconds(self, stamp_ns: int) -> float:
+        """A stamp on the scene's clock, exactly as the scene has it."""
+        return self._memory.seconds(stamp_ns)
+
     def clear(self) -> None:
         """Forgets everything: tracks, poses, ids and the origin."""
         self._tracker.clear()
