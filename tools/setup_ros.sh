@@ -43,8 +43,23 @@ run() {                        # quiet; what went wrong is shown
   "$@" >>"$log" 2>&1 || { tail -40 "$log" >&2; echo "setup_ros.sh: failed: $* (whole log: $log)" >&2; exit 1; }
 }
 
-echo "ROS 2: wheels"
-run "$py" -m pip install --disable-pip-version-check -r "$repo/requirements-ros.txt" numpy "$@"
+has_wheels() {
+  "$py" - "$repo/requirements-ros.txt" <<'END'
+import sys
+from importlib.metadata import PackageNotFoundError, version
+try:
+    for line in open(sys.argv[1]):
+        if line.partition("#")[0].strip():
+            version(line.strip())
+    version("numpy")
+except PackageNotFoundError:
+    sys.exit(1)
+END
+}
+if ! has_wheels; then
+  echo "ROS 2: wheels"
+  run "$py" -m pip install --disable-pip-version-check --no-compile -r "$repo/requirements-ros.txt" numpy "$@"
+fi
 
 unset CMAKE_PREFIX_PATH PYTHONPATH COLCON_PREFIX_PATH ROS_DISTRO || true
 export AMENT_PREFIX_PATH=$venv PATH=$venv/bin:$PATH
