@@ -68,7 +68,8 @@ def ask(
         window: (start, end) in seconds, in place of what the text says; ignored for a typed query.
         backend: "auto", "geometry" or "vlm".
         now_s: The present on the scene's clock (for the age of the data); default: `until` or the scene's end.
-        stale_s: Decline when no window is asked and the newest data is older than this.
+        stale_s: Decline a question without a window when the newest data is older than this, and one about the present
+            when the things it names were last seen longer ago; None never does.
         config: Constants of the robust rules.
     """
     kind = ""
@@ -80,7 +81,7 @@ def ask(
             scene = scene.until(until)
         now_s = now_s if now_s is not None else until if until is not None else scene.end_s
         resolved = _resolve(scene, parsed)
-        _check_fresh(scene, resolved, now_s, stale_s)
+        _check_fresh(scene, resolved, parsed.recent, now_s, stale_s)
         finding = find(scene, resolved, rules, config)
         return _answer(scene, parsed, resolved, finding, choices, rules, now_s)
     except DeclineError as error:
@@ -148,13 +149,17 @@ def _seen_in(scene: Scene, query: Query, window) -> bool:
     return True
 
 
-def _check_fresh(scene: Scene, query: ResolvedQuery, now_s: float, stale_s: float | None) -> None:
-    if stale_s is None or (query.window is not None and query.window[1] < scene.end_s):
+def _check_fresh(scene: Scene, query: ResolvedQuery, recent: bool, now_s: float, stale_s: float | None) -> None:
+    """Refuses to speak of the present from old data; a question with a window of its own is about the past."""
+    if stale_s is None or (query.window is not None and not recent):
         return
-    if now_s - scene.end_s > stale_s:
+    things = [a for a in (query.subject, query.other) if a is not None and a.track is not None] if recent else []
+    seen_s = min([scene.end_s, *(span(scene, a)[1] for a in things)])
+    if now_s - seen_s > stale_s:
+        what = " and ".join(a.label for a in things if span(scene, a)[1] == seen_s) or "anything"
         raise DeclineError(
             "STALE_DATA",
-            f"the newest data is {now_s - scene.end_s:.1f} s old (at most {stale_s:.1f} s for a question about now);"
+            f"{what} was last seen {now_s - seen_s:.1f} s ago (at most {stale_s:.1f} s for a question about now);"
             " check the camera and the detector, or ask about a window",
         )
 

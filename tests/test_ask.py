@@ -1,0 +1,186 @@
+"""`ask` from question to answer: the contract, the declines, and what a planner relies on."""
+
+import numpy as np
+import pytest
+
+import dsr_core
+from dsr_core import Query
+from tests.fakes import fake_scene, fake_track
+
+
+@pytest.fixture
+def scene():
+    """A robot at rest; a forklift comes closer, a person stands, a car was seen until 2 s."""
+    return fake_scene(
+        fake_track("1", "forklift", start=(20, 2, 0), velocity=(-2, 0, 0), duration_s=8, sigma_m=0.05, yaw=np.pi),
+        fake_track("2", "person", start=(5, -3, 0), duration_s=8, sigma_m=0.05, yaw=np.pi / 2, size=(0.5, 0.5, 1.8)),
+        fake_track("3", "car", start=(-10, 0, 0), velocity=(0, 1, 0), duration_s=2, sigma_m=0.05),
+        duration_s=8,
+    )
+
+
+def test_the_answer_is_typed_and_explained(scene):
+    answer = dsr_core.ask(scene, "Is the forklift getting closer to me?")
+    data = answer.to_dict()
+    assert data["declined"] is None and data["answer"].startswith("Yes")
+    assert [s["label"] for s in data["states"]] == ["decreasing"]
+    assert data["motion"] == {"ego": "still", "object": "moving"}
+    assert data["evidence"]["tracks"] == ["1"] and data["evidence"]["window"] == [3.0, 8.0]
+    assert data["value"] == pytest.approx(np.hypot(4, 2), abs=1e-6) and data["unit"] == "m"
+    assert data["sigma"] == pytest.approx(0.05, abs=1e-6) and 0.9 < data["confidence"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("query", "labels", "value"),
+    [
+        ({"kind": "direction", "subject": "person", "object": "robot"}, ["front|right"], np.arctan2(-3, 5)),
+        ({"kind": "orientation", "subject": "2"}, ["left"], np.pi / 2),
+        ({"kind": "speed", "subject": "1", "viewpoint": {"agent": "map"}}, ["constant"], 2.0),
+        (
+            {"kind": "speed_comparison", "subject": "1", "object": "2", "viewpoint": {"agent": "map"}},
+            ["first_faster"],
+            2.0,
+        ),
+        ({"kind": "direction_prediction", "subject": "1"}, ["behind"], np.pi),
+        ({"kind": "motion", "subject": "2"}, ["still"], 0.0),
+        # From the person, who faces left (+y) of the robot: the forklift passes from the right to behind-left's edge.
+        (
+            {"kind": "direction", "subject": "1", "object": "2", "viewpoint": {"agent": "2"}, "window": [0, 1]},
+            ["front|right"],
+            None,
+        ),
+    ],
+)
+def test_each_kind(scene, query, labels, value):
+    answer = dsr_core.ask(scene, query)
+    assert answer.declined is None, answer.declined
+    assert [s.label for s in answer.states] == labels
+    if value is not None:
+        assert (
+            np.cos(answer.value - value) == pytest.approx(1, abs=1e-3)
+            if answer.unit == "rad"
+            else answer.value == pytest.approx(value, abs=0.05)
+        )
+
+
+def test_until_uses_nothing_later(scene):
+    now = dsr_core.ask(scene, "is the forklift getting closer?", until=5.0)
+    assert now.window[1] <= 5.0 and now.value == pytest.approx(np.hypot(10, 2), abs=1e-6)
+    assert (
+        dsr_core.ask(scene, {"kind": "motion", "subject": "1", "window": [6, 7]}, until=5.0).declined.code
+        == "BAD_WINDOW"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        ("is the dog getting closer?", "NO_SUCH_OBJECT"),
+        ({"kind": "motion", "subject": "3", "window": [4, 6]}, "NOT_OBSERVED"),
+        ({"kind": "orientation", "subject": "3"}, "NO_ORIENTATION"),
+        ({"kind": "direction", "subject": "1", "object": "3", "viewpoint": {"agent": "3"}}, "NO_ORIENTATION"),
+        ({"kind": "motion", "subject": "1", "window": [5, 2]}, "BAD_WINDOW"),
+        ({"kind": "motion", "subject": "1", "window": [50, 60]}, "BAD_WINDOW"),
+        ({"kind": "distance", "subject": "1", "object": "1"}, "BAD_REQUEST"),
+        ({"kind": "taste", "subject": "1"}, "BAD_REQUEST"),
+        ({"subject": "1"}, "BAD_REQUEST"),
+        ({"kind": "direction_prediction", "subject": "2"}, "TOO_UNCERTAIN"),
+        ("", "BAD_REQUEST"),
+        ("x" * 10_000, "BAD_REQUEST"),
+        ("sing me a song", "NOT_UNDERSTOOD"),
+        (7, "BAD_REQUEST"),
+    ],
+)
+def test_declines_name_their_reason(scene, question, code):
+    answer = dsr_core.ask(scene, question)
+    assert answer.declined is not None and answer.declined.code == code, answer
+    assert answer.declined.message and answer.answer
+    assert answer.to_dict()["declined"]["code"] == code
+
+
+def test_declines_say_what_would_help(scene):
+    assert "forklift 1" in dsr_core.ask(scene, "is the dog getting closer?").declined.candidates
+    two = fake_scene(fake_track("1", "car"), fake_track("2", "car", start=(5, 0, 0)))
+    declined = dsr_core.ask(two, "is the car moving?").declined
+    assert declined.code == "AMBIGUOUS_OBJECT" and declined.candidates == ("car 1", "car 2")
+    assert dsr_core.ask(two, "is car 2 moving?").declined is None
+
+
+def test_no_pose_and_backends(scene):
+    blind = fake_scene(fake_track("1", "car"), duration_s=5)
+    blind = type(blind)(stamps_s=blind.stamps_s, tracks=blind.tracks)
+    assert dsr_core.ask(blind, "is the car getting closer to me?").declined.code == "NO_POSE"
+    assert dsr_core.ask(scene, "is the forklift moving?", backend="vlm").declined.code == "BACKEND_UNAVAILABLE"
+    assert dsr_core.ask(scene, "is the forklift moving?", rules="harsh").declined.code == "BAD_REQUEST"
+    assert dsr_core.ask(scene, "is the forklift moving?", choices="AB").declined.code == "BAD_REQUEST"
+
+
+def test_the_present_is_not_answered_from_the_past(scene):
+    stale = dsr_core.ask(scene, "is the car moving?", stale_s=5.0)
+    assert stale.declined.code == "STALE_DATA" and "6.0 s ago" in stale.declined.message
+    assert dsr_core.ask(scene, "is the forklift moving?", stale_s=5.0).declined is None
+    assert dsr_core.ask(scene, {"kind": "motion", "subject": "3"}, stale_s=5.0).declined is None
+    assert dsr_core.ask(scene, "is the forklift moving?", now_s=30.0, stale_s=5.0).declined.code == "STALE_DATA"
+
+
+def test_not_metric_scenes_get_states_without_numbers(scene):
+    relative = type(scene)(**{**scene.__dict__, "metric": False})
+    answer = dsr_core.ask(relative, "is the forklift getting closer to me?")
+    assert [s.label for s in answer.states] == ["decreasing"]
+    assert (answer.value, answer.unit) == (None, None)
+
+
+def test_choices_are_matched_by_meaning(scene):
+    options = [
+        "A. (1) Become larger.",
+        "B. (1) Become smaller.",
+        "C. (1) Keep nearly constant.",
+        "D. (1) Become smaller. (2) Become larger.",
+    ]
+    answer = dsr_core.ask(scene, {"kind": "distance", "subject": "1", "object": "robot"}, choices=options)
+    assert (answer.choice, answer.choice_index) == (options[1], 1)
+    assert sum(answer.choice_probabilities) == pytest.approx(1.0)
+
+
+def test_a_box_names_a_track():
+    boxes = np.tile([100.0, 100.0, 200.0, 200.0], (51, 1))
+    first, second = fake_track("1", "car"), fake_track("2", "car", start=(5, 5, 0))
+    scene = fake_scene(type(first)(**{**first.__dict__, "boxes_px": boxes, "image_size": (640, 480)}), second)
+    who = {"label": "car", "box": [50, 50, 100, 100], "image_size": [320, 240], "at": 0.0}
+    assert dsr_core.ask(scene, {"kind": "motion", "subject": who}).tracks == ("1",)
+    nowhere = {**who, "box": [200, 200, 230, 230]}
+    assert dsr_core.ask(scene, {"kind": "motion", "subject": nowhere}).declined.code == "NO_SUCH_OBJECT"
+
+
+def test_nearest_and_fastest(scene):
+    cars = fake_scene(
+        fake_track("1", "car", start=(10, 0, 0)), fake_track("2", "car", start=(20, 0, 0), velocity=(0, 3, 0))
+    )
+    for select, expected in (("nearest", "1"), ("fastest", "2")):
+        assert dsr_core.ask(cars, {"kind": "motion", "subject": {"label": "car", "select": select}}).tracks == (
+            expected,
+        )
+
+
+def test_an_instant_is_a_window():
+    scene = fake_scene(fake_track("1", "car", start=(10, -5, 0), velocity=(0, 2, 0)))
+    at = dsr_core.ask(scene, {"kind": "direction", "subject": "1", "window": [5.0, 5.0]})
+    assert [(s.label, s.start, s.end) for s in at.states] == [("front|left", 5.0, 5.0)]
+
+
+def test_published_rules_use_32_samples_of_the_recording():
+    scene = fake_scene(fake_track("1", "car", start=(10, 0, 0), velocity=(-0.3, 0, 0), duration_s=31), duration_s=31)
+    answer = dsr_core.ask(
+        scene, {"kind": "distance", "subject": "1", "object": "robot", "window": [2, 12]}, rules="dsr"
+    )
+    assert answer.samples == 11 and answer.window == (2.0, 12.0)
+    # 9.4, 9.1 ... 6.4 m: constant until below 0.8 of 9.4 (7.52 at 8 s and 7.3 at 9 s leave it), then from there on.
+    assert [s.label for s in answer.states] == ["constant", "decreasing", "constant"]
+    assert answer.answer == "(1) Keep nearly constant and then become smaller. (2) Keep nearly constant."
+
+
+def test_query_from_dict_refuses_nonsense():
+    with pytest.raises(dsr_core.DsrError, match="window"):
+        Query.from_dict({"kind": "motion", "subject": "1", "window": [0]})
+    with pytest.raises(dsr_core.DsrError, match="unknown fields"):
+        Query.from_dict({"kind": "motion", "subject": "1", "colour": "red"})
