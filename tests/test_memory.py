@@ -163,7 +163,9 @@ def test_world_online_at_t_equals_offline_until_t():
         scene = world.scene()
         online.append((world.newest_s, {i: (len(t), t.label, t.size_lwh_m.copy(), t.positions_world_m.copy()) for i, t in scene.tracks.items()}))
     assert len(world.scene().tracks) >= 3
+    whole = world.scene()
     for stamp_s, tracks in online:
+        assert {i: len(t) for i, t in whole.until(stamp_s).tracks.items()} == {i: t[0] for i, t in tracks.items()}
         offline = world.scene(stamp_s).tracks
         assert list(offline) == list(tracks)
         for i, (n, label, size, positions) in tracks.items():

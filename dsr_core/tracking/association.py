@@ -68,12 +68,13 @@ def assign(
     with np.errstate(invalid="ignore"):
         ratio = np.log(seen["size"][j] / track["size"][i]) / config.size_log_sigma
     cost += np.minimum(np.nan_to_num(np.einsum("ki,ki->k", ratio, ratio), nan=0.0), config.size_penalty_max)
+    likelier = -2.0 * np.log(config.new_things_per_m3) - cost
     both = (track["upstream"][i] >= 0) & (seen["upstream"][j] >= 0)
-    cost += np.where(same_id[i, j], -config.id_bonus, np.where(both, config.id_penalty, 0.0))
-    gain = -2.0 * np.log(config.new_things_per_m3) - cost
+    id_cost = np.where(same_id[i, j], -config.id_bonus, np.where(both, config.id_penalty, 0.0))
+    gain = likelier - id_cost
     good = (squared <= gate[i, j]) & (gain > 0)
-    value = np.zeros((n, m))
-    value[i[good], j[good]] = gain[good]
+    value, evidence = np.zeros((n, m)), np.zeros((n, m))
+    value[i[good], j[good]], evidence[i[good], j[good]] = gain[good], 0.5 * likelier[good]
     rows, columns = linear_sum_assignment(-value)
     real = value[rows, columns] > 0
-    return np.stack([rows[real], columns[real]], axis=1), 0.5 * value[rows[real], columns[real]]
+    return np.stack([rows[real], columns[real]], axis=1), evidence[rows[real], columns[real]]

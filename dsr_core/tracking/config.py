@@ -46,7 +46,7 @@ class TrackerConfig:
         label_groups: Labels that may be matched with each other; others match their own only.
         size_log_sigma: One-sigma of the logarithm of a size's ratio.
         size_penalty_max: Largest penalty for differing sizes.
-        id_bonus: Subtracted from the squared distance where an upstream tracker's id agrees.
+        id_bonus: Subtracted from the squared distance where an upstream tracker's id agrees; no evidence for a new track.
         id_penalty: Added where both have an upstream id and these differ.
         confirm_hits: Hits (M) that make a track.
         confirm_window: Frames (N) in which they must fall.
@@ -82,7 +82,7 @@ class TrackerConfig:
     systematic_fraction: float = 0.4
     systematic_s: float = 2.0
     gate_chi2: float = 16.0
-    id_gate_factor: float = 4.0
+    id_gate_factor: float = 25.0
     new_things_per_m3: float = 1e-3
     high_score: float = 0.5
     low_score: float = 0.1
@@ -90,7 +90,7 @@ class TrackerConfig:
     label_groups: tuple[tuple[str, ...], ...] = DEFAULT_LABEL_GROUPS
     size_log_sigma: float = 0.3
     size_penalty_max: float = 6.0
-    id_bonus: float = 50.0
+    id_bonus: float = 400.0
     id_penalty: float = 6.0
     confirm_hits: int = 3
     confirm_window: int = 5

@@ -116,7 +116,7 @@ def compare(
             track = found.tracks[our_id]
             error = q[b] - p[a]
             score.errors_m.append(float(distance[a, b]))
-            score.nees.append(float(error @ np.linalg.solve(track.covariances[m] + truth.tracks[true_id].covariances[n] * 0, error)))
+            score.nees.append(float(error @ np.linalg.solve(track.covariances[m], error)))
             v = velocities[true_id][n]
             if np.isfinite(v).all() and np.isfinite(track.velocities[m]).all():
                 u = track.velocities[m]
