@@ -1,0 +1,147 @@
+"""`dsr ask`: a question about a recording, or to a running robot."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+
+from dsr_core.commands.common import DECLINED, DONE, add_source_options, open_recording, print_json, show_progress, verb
+from dsr_core.errors import DependencyError, QueryError
+
+_EPILOG = """\
+examples:
+  dsr ask recording.mcap "is the forklift getting closer to me?"
+  dsr ask kitti --sequence 0007 "between 2 and 5 s, how does the distance between car 12 and the robot change?"
+  dsr ask scene.scene.npz --query '{"kind": "motion", "subject": "car 12"}' --json
+  dsr ask --service /dsr/ask "which is faster, the car or the person?"
+
+exit status: 0 answered, 3 declined (the answer says why), 2 wrong usage or an unreadable recording"""
+
+
+def add(verbs) -> None:
+    parser = verb(verbs, "ask", "ask a question about a recording, or a running robot", run, _EPILOG)
+    parser.add_argument("words", nargs="*", metavar="[SOURCE] QUESTION", help="the recording and the question")
+    add_source_options(parser)
+    parser.add_argument("--service", metavar="NAME", help="ask a running node, e.g. /dsr/ask, in place of a recording")
+    parser.add_argument("--choices", nargs="+", metavar="TEXT", help="options of a multiple-choice question")
+    parser.add_argument("--viewpoint", metavar="WHO", help="whose eyes: robot, camera, map, a track id or a name")
+    parser.add_argument(
+        "--start", type=float, metavar="S", help="start of the window, seconds (ROS time for --service)"
+    )
+    parser.add_argument("--end", type=float, metavar="S", help="end of the window, seconds (ROS time for --service)")
+    parser.add_argument("--until", type=float, metavar="S", help="use nothing later than this second")
+    parser.add_argument("--query", metavar="JSON", help="a typed query in place of the question")
+    parser.add_argument("--rules", choices=("robust", "dsr"), default="robust", help="robust, or the published rules")
+    parser.add_argument("--backend", choices=("auto", "geometry", "vlm"), default="auto", help="which engine answers")
+    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="longest wait for --service, seconds")
+
+
+def run(args: argparse.Namespace) -> int:
+    source, question = _source_and_question(args)
+    query = _query(args.query)
+    window = _window(args)
+    if args.service:
+        answer = _ask_service(args, question, query, window)
+    else:
+        from dsr_core.api import ask
+
+        args.source = source
+        scene = open_recording(args).scene(progress=show_progress(args))
+        answer = ask(
+            scene,
+            question if query is None else query,
+            choices=args.choices,
+            rules=args.rules,
+            until=args.until,
+            viewpoint=args.viewpoint,
+            window=window,
+            backend=args.backend,
+        ).to_dict()
+    if args.json:
+        print_json(answer)
+    else:
+        print("\n".join(_lines(answer, args.choices)))
+    return DONE if answer["declined"] is None else DECLINED
+
+
+def _source_and_question(args: argparse.Namespace) -> tuple[str | None, str | None]:
+    expected = (0 if args.service else 1) + (0 if args.query else 1)
+    if len(args.words) != expected:
+        wanted = " ".join(([] if args.service else ["SOURCE"]) + ([] if args.query else ['"QUESTION"'])) or "nothing"
+        raise QueryError(
+            f"dsr ask takes {wanted} here, {len(args.words)} were given; put the question in quotes (dsr ask --help)"
+        )
+    words = list(args.words)
+    source = None if args.service else words.pop(0)
+    return source, words[0] if words else None
+
+
+def _query(text: str | None) -> dict | None:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise QueryError(f'--query is not JSON ({error}); e.g. {{"kind": "motion", "subject": "car 12"}}') from None
+
+
+def _window(args: argparse.Namespace) -> tuple[float, float] | None:
+    if args.start is None and args.end is None:
+        return None
+    if args.start is None or args.end is None:
+        raise QueryError("a window needs both --start and --end, in seconds")
+    return args.start, args.end
+
+
+def _ask_service(args: argparse.Namespace, question: str | None, query: dict | None, window) -> dict:
+    if args.until is not None or args.sequence or args.detections:
+        raise QueryError("--until, --sequence and --detections are for recordings; the service knows the present")
+    try:
+        client = importlib.import_module("dsr_ros.client")
+    except ImportError as error:
+        raise DependencyError(
+            f"asking a service needs ROS 2 and the interfaces of dsr_ros ({error});"
+            " run `make`, or source the setup file of your workspace"
+        ) from None
+    start_ns, end_ns = (0, 0) if window is None else (round(s * 1e9) for s in window)
+    return client.ask_service(
+        args.service,
+        question or "",
+        query=query,
+        choices=args.choices or (),
+        viewpoint=args.viewpoint or "",
+        start_ns=start_ns,
+        end_ns=end_ns,
+        backend=args.backend,
+        rules=args.rules,
+        timeout_s=args.timeout,
+    )
+
+
+def _lines(answer: dict, choices) -> list[str]:
+    """The answer for a person, with what it rests on."""
+    lines = [answer["answer"]]
+    declined = answer["declined"]
+    if declined is not None:
+        lines.append(f"  code        {declined['code']}")
+        if declined["candidates"]:
+            lines.append(f"  instead     {'; '.join(declined['candidates'])}")
+        return lines
+    if choices:
+        lines.append(f"  choice      {answer['choice']}")
+    states = ", ".join(f"{s['label']} {s['start']:.1f}-{s['end']:.1f} s" for s in answer["states"])
+    lines.append(f"  states      {states}")
+    if answer["value"] is not None:
+        sigma = "" if answer["sigma"] is None else f" ± {answer['sigma']:.2g}"
+        lines.append(f"  value       {answer['value']:.3g}{sigma} {answer['unit']}")
+    evidence = answer["evidence"]
+    lines.append(f"  confidence  {100 * answer['confidence']:.0f} %")
+    lines.append(
+        f"  evidence    {evidence['samples']} samples of tracks {', '.join(evidence['tracks']) or '(none)'}"
+        f" from {evidence['window'][0]:.1f} s to {evidence['window'][1]:.1f} s"
+    )
+    moving = [f"{who} {what}" for who, what in answer["motion"].items() if what]
+    if moving:
+        lines.append(f"  in world    {', '.join(moving)}")
+    return lines

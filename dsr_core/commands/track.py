@@ -1,0 +1,44 @@
+"""`dsr track`: runs the tracker over a recording's frames and writes the tracks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dsr_core.commands.common import DONE, add_source_options, open_recording, print_json, show_progress, verb
+
+
+def add(verbs) -> None:
+    parser = verb(
+        verbs,
+        "track",
+        "track the things in a recording; KITTI sources give KITTI's tracking result files, others saved scenes",
+        run,
+    )
+    parser.add_argument("source", metavar="SOURCE", help="bag, data set folder or saved scene")
+    add_source_options(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the result files")
+
+
+def run(args: argparse.Namespace) -> int:
+    from dsr_core.sources import kitti
+    from dsr_core.sources.kitti_results import write_results
+
+    path = Path(args.source).expanduser()
+    is_kitti = path.is_dir() and kitti.recognises(path)
+    names = kitti.sequences(path) if is_kitti and not args.sequence else [args.sequence]
+    out = Path(args.out)
+    results = []
+    for name in names:
+        source = open_recording(args, sequence=name)
+        scene = source.tracked_scene(progress=show_progress(args))
+        if is_kitti:
+            written = write_results(out / f"{source.sequence}.txt", scene, frames=len(source))
+        else:
+            written = scene.save(out / f"{source.name}.scene.npz")
+        results.append({"source": source.name, "out": str(written), "frames": len(source), "tracks": len(scene.tracks)})
+        if not args.json:
+            print(f"{source.name}: {len(scene.tracks)} tracks in {len(source)} frames -> {written}")
+    if args.json:
+        print_json(results)
+    return DONE
