@@ -14,7 +14,6 @@ from dsr_core.sources.assemble import AssemblyConfig, FrameAssembler
 from dsr_ros import parameters, qos, tf, validate, vision
 from dsr_ros.diagnostics import Meter
 from dsr_ros.msg import DetectionArray
-from dsr_ros.registration import Registrar
 
 #: Suffix of a topic by transport.
 _SUFFIX = {"raw": "", "compressed": "/compressed", "compressedDepth": "/compressedDepth"}
@@ -48,7 +47,6 @@ class CameraInput:
         self.assembler = FrameAssembler(buffer, config, streams)
         # Only streams that somebody publishes are waited for.
         self.assembler.paired = ()
-        self.registrar = Registrar(buffer.lookup, self.topics.depth_info_topic)
         self.meters = {stream: Meter(time.monotonic_ns) for stream in ("detections", "rgb", "depth", "info")}
         self.newest_ns = 0
         self.sync_gap_s = 0.0
@@ -144,20 +142,12 @@ class CameraInput:
         detections_ns = self.meters["detections"].newest_ns
         if detections_ns is not None:
             self.sync_gap_s = (stamp_ns - detections_ns) * 1e-9
-        decode = self._rgb if stream == "rgb" else self._depth
+        decode = ros_messages.rgb_from_image if stream == "rgb" else ros_messages.depth_from_image
 
         def job() -> None:
-            self.assembler.put_image(stream, stamp_ns, message.header.frame_id, lambda: decode(message, stamp_ns))
+            self.assembler.put_image(stream, stamp_ns, message.header.frame_id, lambda: decode(message))
 
         self._put(self, job, True)
-
-    def _rgb(self, message, stamp_ns: int):
-        return ros_messages.rgb_from_image(message)
-
-    def _depth(self, message, stamp_ns: int):
-        depth_m = ros_messages.depth_from_image(message)
-        frame = message.header.frame_id.lstrip("/")
-        return self.registrar(depth_m, frame, stamp_ns, self.assembler.camera, self.assembler.camera_frame)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._take_info(
@@ -165,9 +155,7 @@ class CameraInput:
         )
 
     def _on_depth_info(self, message: CameraInfo) -> None:
-        self._take_info(
-            message, self.topics.depth_info_topic, lambda camera: setattr(self.registrar, "depth_camera", camera)
-        )
+        self._take_info(message, self.topics.depth_info_topic, self.assembler.put_depth_camera)
 
     def _take_info(self, message: CameraInfo, topic: str, use: Callable) -> None:
         key = (message.width, message.height, message.header.frame_id, *message.k, *message.d, *message.p)
