@@ -196,7 +196,7 @@ class Scene:
             stamps_s=self.stamps_s[:n],
             T_world_camera=None if self.T_world_camera is None else self.T_world_camera[:n],
             T_world_base=None if self.T_world_base is None else self.T_world_base[:n],
-            tracks={i: t for i, t in tracks.items() if len(t) and t.known_s <= end_s},
+            tracks={i: t for i, t in tracks.items() if len(t)},
         )
 
     def transformed(self, T_new_world: np.ndarray | None = None, scale: float = 1.0) -> Scene:
