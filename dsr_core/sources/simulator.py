@@ -221,11 +221,11 @@ class Simulator(Source):
         """3D detections of frame i, noisier along the line of sight and where a thing is half hidden."""
         noise, rng, found = self.detector_noise, self._rng(i, 1), []
         for actor in script.ACTORS:
-            guess, missed, kick = self._guess(i, actor, rng), rng.random() < noise.miss, rng.normal(size=3)
+            guess, draw, kick = self._guess(i, actor, rng), rng.random(), rng.normal(size=3)
             share = self.visibility[actor.id][i]
             T_camera_object = tf.invert(self.T_map_camera[i]) @ self.T_map_actor[actor.id][i]
             p = T_camera_object[:3, 3]
-            if missed or share < noise.min_visible or p[2] < self.depth_noise.min_m:
+            if not noise.detects(share, draw) or p[2] < self.depth_noise.min_m:
                 continue
             ray = p / np.linalg.norm(p)
             across = noise.position_sigma_m * (1.0 + 2.0 * (1.0 - share))
@@ -256,11 +256,11 @@ class Simulator(Source):
         noise, rng, found = self.detector_noise, self._rng(i, 1), []
         w, h = self.camera.image_size
         for index, actor in enumerate(script.ACTORS):
-            guess, missed = self._guess(i, actor, rng), rng.random() < noise.miss
+            guess, draw = self._guess(i, actor, rng), rng.random()
             mask = owners == index
             rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
             jitter = self._rng(i, 10 + index)
-            if missed or mask.sum() < noise.min_pixels or self.visibility[actor.id][i] < noise.min_visible:
+            if mask.sum() < noise.min_pixels or not noise.detects(self.visibility[actor.id][i], draw):
                 continue
             box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
             box = noisy_box(box, (w, h), noise.pixel_sigma, jitter)

@@ -16,7 +16,9 @@ class DepthNoise:
     Attributes:
         constant_m: One-sigma at no distance.
         quadratic_per_m: One-sigma per square metre of distance (sigma = constant + quadratic z^2).
-        step_m: Depth is rounded to this (16-bit millimetres).
+        patch_px: Errors are alike over about this many pixels, as those of block matching are.
+        disparity_step_per_m: Depth comes in steps of this times z^2 (steps of disparity) ...
+        step_m: ... and is rounded to this (16-bit millimetres).
         min_m: Nearest depth that is measured; nearer is NaN.
         max_m: Farthest depth that is measured; farther is NaN.
         edge_m: A jump of depth between neighbours that makes an edge.
@@ -25,6 +27,8 @@ class DepthNoise:
 
     constant_m: float = 0.002
     quadratic_per_m: float = 0.0012
+    patch_px: float = 2.0
+    disparity_step_per_m: float = 0.0006
     step_m: float = 0.001
     min_m: float = 0.3
     max_m: float = 14.0
@@ -37,10 +41,11 @@ class DetectorNoise:
     """A detector with an orientation model.
 
     Attributes:
-        miss: Probability that a visible thing is missed in a frame.
+        miss: Probability that a wholly visible thing is missed in a frame.
         false_alarms: Mean number of false alarms a frame.
         pixel_sigma: One-sigma of each border of a box, pixels.
-        min_visible: Share of a thing that must be visible.
+        min_visible: A thing of which no more than this share is visible is always missed ...
+        well_visible: ... and one of which at least this share is visible is missed no more often than a whole one.
         min_pixels: Visible pixels that are needed (rendered frames).
         heading_sigma_rad: One-sigma of the heading by label; the "" entry holds for all others.
         size_sigma: One-sigma of the sizes as a share.
@@ -51,7 +56,8 @@ class DetectorNoise:
     miss: float = 0.05
     false_alarms: float = 0.04
     pixel_sigma: float = 1.5
-    min_visible: float = 0.15
+    min_visible: float = 0.2
+    well_visible: float = 0.6
     min_pixels: int = 80
     heading_sigma_rad: tuple[tuple[str, float], ...] = (("person", 0.15), ("", 0.08))
     size_sigma: float = 0.03
@@ -61,6 +67,11 @@ class DetectorNoise:
     def __post_init__(self):
         if not 0.0 <= self.miss < 1.0 or self.false_alarms < 0.0:
             raise SourceError(f"miss = {self.miss} must be in [0, 1) and false_alarms = {self.false_alarms} at least 0")
+
+    def detects(self, visible_share: float, draw: float) -> bool:
+        """Whether a thing is found, for a uniform `draw` from 0..1."""
+        ramp = (visible_share - self.min_visible) / max(self.well_visible - self.min_visible, 1e-6)
+        return draw < (1.0 - self.miss) * min(max(ramp, 0.0), 1.0)
 
     def heading_sigma(self, label: str) -> float:
         """One-sigma of the heading of a thing with this label, rad."""
@@ -72,7 +83,16 @@ def noisy_depth(depth_m: np.ndarray, noise: DepthNoise, rng: np.random.Generator
     """Depth (H, W) float32 as the sensor gives it: noise, rounding, holes at edges, NaN out of range."""
     depth = depth_m.astype(np.float32)
     sigma = noise.constant_m + noise.quadratic_per_m * depth * depth
-    measured = depth + sigma * rng.standard_normal(depth.shape, dtype=np.float32)
+    error = rng.standard_normal(depth.shape, dtype=np.float32)
+    if noise.patch_px > 0:
+        import cv2
+
+        # A blur by s divides the sigma of white noise by 2 s sqrt(pi).
+        error = cv2.GaussianBlur(error, (0, 0), noise.patch_px) * np.float32(2 * noise.patch_px * np.sqrt(np.pi))
+    measured = np.maximum(depth + sigma * error, np.float32(0.01))
+    if noise.disparity_step_per_m > 0:
+        step = np.float32(noise.disparity_step_per_m)
+        measured = 1.0 / (step * np.maximum(np.round(1.0 / (step * measured)), 1.0))
     if noise.step_m > 0:
         measured = np.round(measured / np.float32(noise.step_m)) * np.float32(noise.step_m)
     jump = np.zeros(depth.shape, bool)
