@@ -185,7 +185,7 @@ def _who(text: str | None, boxes, at: float | None = None, loose: bool = False) 
         if ego:
             return ego
     words = name.lower().split()
-    if not (loose or marks) and not _is_name(words):
+    if not (loose or marks or name == "A") and not _is_name(words):
         return None
     if name and not re.search(r"\w", name):
         return None
@@ -321,7 +321,8 @@ def _split_place(text: str) -> tuple[str, str, str | None] | None:
     if found is None or not found[0]:
         return None
     before, label, after, own = found
-    if own and after:
+    further = split_direction(after)
+    if (own and after) or (further and not further[0]):
         return None
     return before, label, after or ("robot" if own else None)
 
