@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -198,6 +199,8 @@ def run(node_class: type[DsrNode], args: list[str] | None = None, images: bool =
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        # A second Ctrl-C (a terminal sends it to every process of the group) must not cut the tidying up short.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         node.stop()
         node.destroy_node()
         rclpy.try_shutdown()
