@@ -123,7 +123,7 @@ def detections_from_array(message, T_camera_header: np.ndarray | None = None) ->
         box3d = bool(d.has_box3d)
         size = vector(d.size)
         covariance = np.asarray(d.pose.covariance, float).reshape(6, 6)[:3, :3]
-        orientation = quaternion(d.pose.pose.orientation) if box3d and d.has_orientation else None
+        orientation = quaternion(d.pose.pose.orientation) if d.has_orientation else None
         out.append(
             placed(
                 Detection(
@@ -146,10 +146,11 @@ def detections_from_array(message, T_camera_header: np.ndarray | None = None) ->
 
 def placed(detection: Detection, T_camera_header: np.ndarray | None) -> Detection:
     """A detection whose 3D part is given in another frame, moved to the optical frame by `T_camera_header` (4, 4)."""
-    if T_camera_header is None or detection.position_camera_m is None:
+    if T_camera_header is None:
         return detection
     R = T_camera_header[:3, :3]
-    orientation, covariance = detection.orientation_camera_xyzw, detection.covariance_camera
+    position, covariance = detection.position_camera_m, detection.covariance_camera
+    orientation = detection.orientation_camera_xyzw
     if orientation is not None:
         try:
             orientation = tf.quaternions_from_matrices(R @ tf.matrices_from_quaternions(orientation))
@@ -157,7 +158,7 @@ def placed(detection: Detection, T_camera_header: np.ndarray | None) -> Detectio
             orientation = None
     return replace(
         detection,
-        position_camera_m=tf.transform_points(T_camera_header, detection.position_camera_m),
+        position_camera_m=None if position is None else tf.transform_points(T_camera_header, position),
         covariance_camera=None if covariance is None else tf.rotate_covariances(R, covariance),
         orientation_camera_xyzw=orientation,
     )
