@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from dsr_core.errors import GeometryError
 from dsr_core.geometry.camera import Camera
 
 
@@ -46,3 +49,57 @@ class DepthRegistration:
                 np.minimum.at(out, index, points[inside, 2])
         out[np.isinf(out)] = np.nan
         return out.reshape(height, width)
+
+
+class Registrar:
+    """Brings the depth images of one camera into its colour image, or says what is missing for that.
+
+    Args:
+        lookup: (target frame, source frame, stamp in nanoseconds) -> T_target_source (4, 4).
+
+    Attributes:
+        depth_camera: Intrinsics of the depth image, or None where only the colour camera's are known.
+    """
+
+    def __init__(self, lookup: Callable[[str, str, int], np.ndarray]):
+        self._lookup = lookup
+        self.depth_camera: Camera | None = None
+        self._registration: DepthRegistration | None = None
+
+    def __call__(
+        self, depth_m: np.ndarray, depth_frame: str, stamp_ns: int, color: Camera | None, color_frame: str
+    ) -> np.ndarray:
+        """The depth image (H, W) float32 metres as the colour camera sees it; itself where it is registered already.
+
+        Raises:
+            GeometryError: it is not registered and what is needed to move it is missing.
+            TransformUnavailable: the two cameras are not joined.
+        """
+        size = (depth_m.shape[1], depth_m.shape[0])
+        same_frame = not color_frame or depth_frame == color_frame
+        if color is None or (self.depth_camera is None and same_frame and size == color.image_size):
+            return depth_m
+        if self.depth_camera is None:
+            raise GeometryError(
+                f"depth of {size[0]}x{size[1]} in {depth_frame!r} is not registered to the colour image of"
+                f" {color.image_size[0]}x{color.image_size[1]} in {color_frame!r}, and the depth camera's camera_info"
+                " is not known; publish (record) it, or use the driver's aligned depth topic"
+            )
+        if size != self.depth_camera.image_size:
+            expected = self.depth_camera.image_size
+            raise GeometryError(
+                f"depth of {size[0]}x{size[1]} does not fit to its camera_info of {expected[0]}x{expected[1]}"
+            )
+        if same_frame and size == color.image_size and np.allclose(color.K, self.depth_camera.K):
+            return depth_m
+        T_color_depth = np.eye(4) if same_frame else self._lookup(color_frame, depth_frame, stamp_ns)
+        known = self._registration
+        # The mount of two cameras on one another does not change but for rounding.
+        if (
+            known is None
+            or known.color_camera is not color
+            or known.depth_camera is not self.depth_camera
+            or not np.allclose(known.T_color_depth, T_color_depth, atol=1e-6)
+        ):
+            self._registration = known = DepthRegistration(self.depth_camera, color, T_color_depth)
+        return known(depth_m)

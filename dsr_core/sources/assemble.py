@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsr_core.errors import GeometryError, SourceError
+from dsr_core.errors import GeometryError
 from dsr_core.geometry import tf_tree
 from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
-from dsr_core.geometry.registration import DepthRegistration
 from dsr_core.sources import ros_messages
 from dsr_core.sources.base import BACKWARD_JUMP_NS, LazyFrame
 from dsr_core.values import Detection, Frame
@@ -93,8 +92,6 @@ class FrameAssembler:
         self.key_stream = next(s for s in ("detections", "rgb", "depth") if s in self.streams)
         self.paired = tuple(s for s in self.streams if s != self.key_stream)
         self.camera: Camera | None = None
-        self.depth_camera: Camera | None = None
-        self._registration: DepthRegistration | None = None
         self.camera_frame = config.camera_frame
         self.world_frame = config.world_frame
         self.counts: Counter[str] = Counter()
@@ -136,10 +133,6 @@ class FrameAssembler:
         self.camera = camera
         if not self.camera_frame:
             self.camera_frame = frame_id.lstrip("/")
-
-    def put_depth_camera(self, camera: Camera) -> None:
-        """Takes the intrinsics of a depth image that is not registered to the image that boxes refer to."""
-        self.depth_camera = camera
 
     def put_transforms(self, message, static: bool = False) -> None:
         """Takes a `tf2_msgs/TFMessage`; a transform that is no pose is counted."""
@@ -332,7 +325,7 @@ class FrameAssembler:
         depth = self._match("depth", key.stamp_ns)
         pose = pose or {"T_world_camera": None, "T_world_base": None, "T_camera_header": None}
         T_camera_header = pose.pop("T_camera_header")
-        depth_m = None if depth is None else self._registered(depth[2](), depth[1], key.stamp_ns)
+        depth_m = None if depth is None else depth[2]()
         if depth is None and "depth" in self.streams and any(d.position_camera_m is None for d in key.detections):
             tolerance_s = self.config.pair_tolerance_s
             self.counts[f"frames without a depth image within {tolerance_s:g} s of the detections"] += 1
@@ -344,38 +337,3 @@ class FrameAssembler:
             detections=tuple(ros_messages.placed(d, T_camera_header) for d in key.detections),
             **pose,
         )
-
-    def _registered(self, depth_m: np.ndarray, depth_frame: str, stamp_ns: int) -> np.ndarray:
-        """The depth image as the colour camera would see it.
-
-        Raises:
-            SourceError: it belongs to another camera, and what is needed to move it over is not known.
-        """
-        if self.camera is None:
-            return depth_m
-        same_size = depth_m.shape[::-1] == self.camera.image_size
-        if same_size and (depth_frame == self.camera_frame or not depth_frame):
-            return depth_m
-        what = (
-            f"depth image of {depth_m.shape[1]}x{depth_m.shape[0]} in frame {depth_frame!r} is not registered to the"
-            f" colour image of {self.camera.image_size[0]}x{self.camera.image_size[1]} in {self.camera_frame!r}"
-        )
-        camera = self.depth_camera
-        if camera is None or camera.image_size != depth_m.shape[::-1]:
-            raise SourceError(
-                f"{what} and there is no camera_info of its own; publish it, or use the aligned depth topic"
-            )
-        try:
-            T_color_depth = self.buffer.lookup(self.camera_frame, depth_frame, stamp_ns)
-        except tf_tree.TransformUnavailable as error:
-            raise SourceError(f"{what} and cannot be moved over: {error}") from error
-        known = self._registration
-        # The mount of two cameras on one another does not change but for rounding.
-        if (
-            known is None
-            or known.depth_camera is not camera
-            or known.color_camera is not self.camera
-            or not np.allclose(known.T_color_depth, T_color_depth, atol=1e-6)
-        ):
-            known = self._registration = DepthRegistration(camera, self.camera, T_color_depth)
-        return known(depth_m)

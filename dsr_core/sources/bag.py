@@ -16,6 +16,7 @@ import numpy as np
 from dsr_core.errors import GeometryError, SourceError
 from dsr_core.geometry import tf_tree
 from dsr_core.geometry import transforms as tf
+from dsr_core.geometry.registration import Registrar
 from dsr_core.scene import Scene
 from dsr_core.sources import bag_topics, ros_messages
 from dsr_core.sources.assemble import BASE_FRAMES, WORLD_FRAMES, AssemblyConfig, FrameAssembler
@@ -127,7 +128,8 @@ class Bag(Source):
         streams = [
             s for s, t in (("detections", found.detections or grid), ("rgb", found.rgb), ("depth", found.depth)) if t
         ]
-        assembler = FrameAssembler(self._buffer(), self.config, streams)
+        buffer = self._buffer()
+        assembler, self._registrar = FrameAssembler(buffer, self.config, streams), Registrar(buffer.lookup)
         wanted = {
             found.detections,
             found.rgb,
@@ -181,7 +183,7 @@ class Bag(Source):
             elif topic == found.rgb:
                 assembler.put_image("rgb", stamp, frame_id, lambda: ros_messages.rgb_from_image(message))
             else:
-                assembler.put_image("depth", stamp, frame_id, lambda: ros_messages.depth_from_image(message))
+                assembler.put_image("depth", stamp, frame_id, lambda: self._depth(assembler, message, topic))
         except (SourceError, GeometryError) as error:
             raise SourceError(f"{self.path}, topic {topic!r}: {error}") from error
 
@@ -191,8 +193,17 @@ class Bag(Source):
             self._info = message
             image = found.rgb or found.depth
             assembler.put_camera(message.header.frame_id, ros_messages.camera_from_info(message, "image_rect" in image))
-        if topic == found.depth_info and topic != found.info and assembler.depth_camera is None:
-            assembler.put_depth_camera(ros_messages.camera_from_info(message, "image_rect" in found.depth))
+        if topic == found.depth_info and topic != found.info and self._registrar.depth_camera is None:
+            self._registrar.depth_camera = ros_messages.camera_from_info(message, "image_rect" in found.depth)
+
+    def _depth(self, assembler: FrameAssembler, message, topic: str) -> np.ndarray:
+        """A depth image as the colour camera sees it."""
+        try:
+            frame_id, stamp = message.header.frame_id.lstrip("/"), ros_messages.stamp_ns(message.header.stamp)
+            depth_m = ros_messages.depth_from_image(message)
+            return self._registrar(depth_m, frame_id, stamp, assembler.camera, assembler.camera_frame)
+        except (SourceError, GeometryError, tf_tree.TransformUnavailable) as error:
+            raise SourceError(f"{self.path}, topic {topic!r}: {error}") from error
 
     def _same_info(self, message) -> bool:
         old = self._info

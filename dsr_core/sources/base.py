@@ -137,11 +137,11 @@ class Source(ABC):
         """Tracks built from the frames, whether or not there is a truth; arguments and errors as for `scene`."""
         from dsr_core.pipeline import WorldConfig, WorldModel
 
-        model = WorldModel(world or WorldConfig(memory_s=float("inf")), world_frame=self.world_frame)
-        newest_ns = None
+        model = newest_ns = None
         for observed in self.observations(lift, progress):
-            # The frame name of a bag is known once its first frame has been read.
-            model.world_frame = self.world_frame
+            if model is None:
+                # Here and not before: a bag's world frame is known once its first frame has been read.
+                model = WorldModel(world or WorldConfig(memory_s=float("inf")), world_frame=self.world_frame)
             if newest_ns is not None and observed.stamp_ns <= newest_ns:
                 if newest_ns - observed.stamp_ns <= BACKWARD_JUMP_NS:
                     self.skip("frames that are not newer than the one before")
@@ -151,7 +151,7 @@ class Source(ABC):
                 model.clear()
             newest_ns = observed.stamp_ns
             model.step(observed)
-        if newest_ns is None:
+        if model is None:
             reasons = "; ".join(f"{n} x {reason}" for reason, n in self.skipped.items()) or "it holds no frames"
             raise SourceError(f"{self.name}: no frame could be used: {reasons}")
         for reason, count in (*self.skipped.items(), *((f"detections: {r}", n) for r, n in self.dropped.items())):
