@@ -133,5 +133,5 @@ def world_sigma(scene: Scene, covariances: np.ndarray) -> np.ndarray:
 
 
 def largest_sigma(covariances: np.ndarray) -> np.ndarray:
-    """An upper bound of the largest standard deviation: the square root of the largest row sum."""
-    return np.sqrt(np.abs(covariances).sum(axis=2).max(axis=1))
+    """Standard deviation (T,) along the most uncertain axis of covariances (T, 3, 3)."""
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(covariances)[:, -1], 0.0))

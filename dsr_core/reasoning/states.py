@@ -162,7 +162,11 @@ def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = 
             difference = np.full(len(t), mean)
             sigma = sigma * _averaging(t, rules)
     names = {1: "first_faster", 0: "same", -1: "second_faster"}
-    return _from_labels(t, [names[int(s)] for s in sides], np.abs(np.abs(difference) - threshold), sigma, rules)
+    judged = _from_labels(t, [names[int(s)] for s in sides], np.abs(np.abs(difference) - threshold), sigma, rules)
+    # "Same" says something of two things at rest, or where the noise would let a fair difference be seen.
+    unseen = rules.sigmas * float(np.median(sigma)) * _averaging(t, rules)
+    hidden = not sides.any() and unseen < float(scale.mean()) < unseen / rules.uncertain_fraction
+    return replace(judged, certain=not hidden)
 
 
 def direction_states(stamps_s, vectors, sigma_rad=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
