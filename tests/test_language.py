@@ -1,7 +1,9 @@
+# ruff: noqa: E501  (one case a line)
 """Questions -> typed queries: the published templates, plain English, declines, and no input that hangs."""
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -296,3 +298,8 @@ def test_names_are_normalised(text, name):
 )
 def test_same_class(asked, seen, same):
     assert same_class(asked, seen) is same
+
+
+def test_the_documentation_lists_every_sentence():
+    text = (Path(__file__).parents[1] / "docs" / "questions.md").read_text()
+    assert [s.example for s in SENTENCES if f"* {s.example}" not in text] == []

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (one case a line)
 """Answers -> sentences, and options matched by what they mean."""
 
 import pytest
