@@ -25,7 +25,7 @@ LIVE_QUESTIONS = (
     (10.5, "Is the person crossing from the left to the right?"),
     (16.0, "Which way is the person facing?"),
     (18.0, "Is the forklift moving away from me?"),
-    (22.5, "Which is faster, the cart or the forklift?"),
+    (25.5, "Which is faster, the cart or the forklift?"),
     (30.0, "Is the pallet truck parked?"),
 )
 #: Asked at the end, about all the time or a part of it.
@@ -40,7 +40,8 @@ FINAL_QUESTIONS = (
     "Does the pallet truck move?",
     "Is the crane getting closer to me?",
 )
-GOOD_AGREEMENT = 0.9
+#: An answer is good when its states agree with the truth's for this share of the time; the demo fails below the other.
+GOOD_AGREEMENT, LEAST_AGREEMENT = 0.9, 0.75
 MAX_IMAGES = 160
 
 
@@ -174,4 +175,4 @@ def main(out: str | Path = "out/demo", seed: int = 0, duration_s: float = 40.0, 
     asked = ask_all(scene)
     mean = show_all(asked, truth)
     save_views(out, scene, asked, bag)
-    return 0 if mean >= GOOD_AGREEMENT else 1
+    return 0 if mean >= LEAST_AGREEMENT else 1

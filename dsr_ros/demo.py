@@ -216,7 +216,7 @@ def run(out: Path, seed: int, duration_s: float, rate_hz: float, speed: float) -
     )
     demo.save_views(out, scene, asked, bag)
     print(f"Answers:   {out / 'answers.json'}\nScene:     {out / 'memory.scene.npz'}")
-    return 0 if mean >= demo.GOOD_AGREEMENT else 1
+    return 0 if mean >= demo.LEAST_AGREEMENT else 1
 
 
 def main(args: list[str] | None = None) -> int:

@@ -212,7 +212,9 @@ def test_truth_lies_inside_the_rendered_boxes(rendered):
             x1, y1, x2, y2 = d.box_px
             assert x1 < u < x2 and y1 < v < y2, (d.label, i)
             amodal = source.truth().tracks[id].boxes_px[i]
-            assert (d.box_px[:2] > amodal[:2] - 5).all() and (d.box_px[2:] < amodal[2:] + 5).all(), (d.label, i)
+            # A walker's feet reach out of its box.
+            spare = 20 if d.label == "person" else 5
+            assert (d.box_px[:2] > amodal[:2] - spare).all() and (d.box_px[2:] < amodal[2:] + spare).all(), (d.label, i)
             checked += 1
     assert checked >= 8
 
