@@ -23,7 +23,9 @@ def frames(things: int, count: int, rate_hz: float = 10.0) -> list[FrameObservat
     for k in range(count):
         p = start + velocity * k / rate_hz + rng.normal(0, 0.1, start.shape)
         seen = [
-            Observation("car", p[i], np.eye(3) * 0.01, 0.9, np.array([4.0, 1.8, 1.5]), q[i], 0.1, np.array([0.0, 0, 50, 50]))
+            Observation(
+                "car", p[i], np.eye(3) * 0.01, 0.9, np.array([4.0, 1.8, 1.5]), q[i], 0.1, np.array([0.0, 0, 50, 50])
+            )
             for i in np.flatnonzero(rng.random(things) > 0.05)
         ]
         seen.append(Observation("car", rng.uniform(-50, 50, 3), np.eye(3) * 0.01, 0.6))

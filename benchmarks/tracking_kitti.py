@@ -17,30 +17,34 @@ IGNORED = ("truck", "tram", "misc", "person", "person_sitting")
 RADIUS_M = 2.0
 
 
-def score_sequence(root: Path, sequence: str, config: WorldConfig = WorldConfig()) -> TrackingScore:
+def score_sequence(root: Path, sequence: str, config: WorldConfig | None = None) -> TrackingScore:
     """Tracks one sequence and compares its observed samples with the labels."""
     source = KittiTracking(root, sequence, "pointrcnn")
-    world = WorldModel(config)
+    world = WorldModel(config or WorldConfig())
     for frame in source.frames():
         world.step(observe(frame))
     return compare(source.truth(), world.scene(), RADIUS_M, IGNORED)
 
 
+def _quantiles(values: np.ndarray) -> str:
+    return " ".join(f"{q:7.3f}" for q in (np.quantile(values, (0.5, 0.95)) if len(values) else (np.nan, np.nan)))
+
+
 def row(name: str, s: TrackingScore) -> str:
     """One line of the table."""
+    nees = np.array(s.nees or [np.nan])
     parked = np.array([found for true, found, _ in s.speeds if true < 0.2])
     off = np.array([difference for true, _, difference in s.speeds if true > 2.0])
     return (
         f"{name:5} {s.truths:6} {s.recall:7.3f} {s.precision:7.3f} {s.mota:7.3f} {s.id_switches:5} {s.fragments:5}"
-        f" {s.things:6} {np.mean(s.ids_per_thing or [0]):5.2f} {np.median(s.errors_m or [0]):7.3f}"
-        f" {np.quantile(s.errors_m or [0], 0.95):7.3f} {np.mean(np.minimum(s.nees or [0], 50)):6.2f} {np.median(s.nees or [0]):6.2f}"
-        f" {np.median(parked) if len(parked) else np.nan:7.3f} {np.quantile(parked, 0.95) if len(parked) else np.nan:7.3f}"
-        f" {np.median(off) if len(off) else np.nan:7.3f} {np.quantile(off, 0.95) if len(off) else np.nan:7.3f}"
+        f" {s.things:6} {np.mean(s.ids_per_thing or [0]):5.2f} {_quantiles(np.array(s.errors_m))}"
+        f" {np.mean(np.minimum(nees, 50)):6.2f} {np.median(nees):5.2f} {_quantiles(parked)} {_quantiles(off)}"
     )
 
 
 HEADER = (
-    "seq   truths  recall    prec    MOTA  idsw  frag things ids/t  med m   p95 m   NEES   med  parked m/s med,p95  moving dv med,p95"
+    "seq   truths  recall    prec    MOTA  idsw  frag things ids/t  error m p50,p95  NEES mean,p50"
+    "  parked m/s p50,p95  moving dv p50,p95"
 )
 
 

@@ -212,7 +212,9 @@ class SceneMemory:
             ],
             axis=1,
         )
-        for i, (track_id, label, stamp_s) in enumerate(zip(samples.ids, samples.labels, samples.stamps_s.tolist(), strict=True)):
+        for i, (track_id, label, stamp_s) in enumerate(
+            zip(samples.ids, samples.labels, samples.stamps_s.tolist(), strict=True)
+        ):
             history = self._histories.get(track_id)
             if history is None:
                 history = self._histories[track_id] = _History(track_id, now_s)
@@ -243,7 +245,7 @@ class SceneMemory:
         return not len(history.columns)
 
     def scene(self, until: float | None = None) -> Scene:
-        """What is remembered, or what was known at second `until`, as views of the memory; cached until the next change."""
+        """What is remembered, or what was known at second `until`, as views; cached until the next change."""
         if until is not None and until >= self.newest_s:
             until = None
         found = self._scenes.get(until)

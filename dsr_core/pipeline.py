@@ -69,7 +69,7 @@ class WorldModel:
         if self._newest_ns is not None and stamp_ns <= self._newest_ns:
             raise TrackingError(
                 f"frame at {stamp_ns} ns does not follow the newest one at {self._newest_ns} ns"
-                f" ({(stamp_ns - self._newest_ns) * 1e-9:+.3f} s); leave it out, or clear() where the clock has jumped back"
+                f" ({(stamp_ns - self._newest_ns) * 1e-9:+.3f} s); leave it out, or clear() where the clock jumped back"
             )
         return int(stamp_ns)
 

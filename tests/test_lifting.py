@@ -25,6 +25,7 @@ def rays(camera=CAMERA):
 
 
 RAYS = rays()
+NOISE = DepthNoise()
 
 
 def sphere(centre, radius, directions=RAYS):
@@ -58,7 +59,7 @@ def floor(height, directions=RAYS):
         return np.where(directions[..., 1] > 1e-6, height / np.maximum(directions[..., 1], 1e-6), np.inf)
 
 
-def render(*layers, rng=None, noise=DepthNoise()):
+def render(*layers, rng=None, noise=NOISE):
     z = np.minimum.reduce(layers)
     if rng is not None:
         z = z + noise.sigma_m(np.where(np.isfinite(z), z, 0.0)) * rng.standard_normal(z.shape)
@@ -79,7 +80,10 @@ def squared_error(lifted, centre):
 
 THINGS = [
     ("person", lambda c, d=RAYS: cuboid(c, (0.55, 1.75, 0.4), None, d)),
-    ("turned crate", lambda c, d=RAYS: cuboid(c, (0.8, 0.7, 0.8), tf.Rotation.from_euler("y", 40, degrees=True).as_matrix(), d)),
+    (
+        "turned crate",
+        lambda c, d=RAYS: cuboid(c, (0.8, 0.7, 0.8), tf.Rotation.from_euler("y", 40, degrees=True).as_matrix(), d),
+    ),
     ("ball", lambda c, d=RAYS: sphere(c, 0.35, d)),
 ]
 
@@ -169,7 +173,9 @@ def test_a_thing_behind_another_is_flagged_and_keeps_its_depth():
     assert np.trace(seen.covariance_camera) > 1.5 * np.trace(free.covariance_camera)
 
 
-@pytest.mark.parametrize("model, D", [("plumb_bob", [-0.25, 0.08, 0.001, -0.001, 0.0]), ("equidistant", [0.05, -0.02, 0.01, 0.0])])
+@pytest.mark.parametrize(
+    "model, D", [("plumb_bob", [-0.25, 0.08, 0.001, -0.001, 0.0]), ("equidistant", [0.05, -0.02, 0.01, 0.0])]
+)
 def test_lens_distortion_is_removed(model, D):
     camera = Camera(K, (640, 480), np.array(D), model)
     centre = np.array([1.3, 0.6, 3.0])
@@ -203,7 +209,10 @@ def test_depth_of_another_size_is_refused():
         lift(np.ones((240, 320), np.float32), CAMERA, np.array([0.0, 0, 50, 50]))
 
 
-@pytest.mark.parametrize("change", [{"inner_fraction": 0.0}, {"min_depth_m": 5.0, "max_depth_m": 2.0}, {"min_pixels": 0}, {"box_sigma": -1.0}])
+@pytest.mark.parametrize(
+    "change",
+    [{"inner_fraction": 0.0}, {"min_depth_m": 5.0, "max_depth_m": 2.0}, {"min_pixels": 0}, {"box_sigma": -1.0}],
+)
 def test_config_is_checked(change):
     with pytest.raises(GeometryError):
         LiftingConfig(**change)
@@ -224,7 +233,9 @@ def test_observations_follow_the_pose(rotation, translation):
     T = tf.make_transform(tf.Rotation.from_rotvec(rotation).as_matrix(), np.array(translation))
     detections = (
         Detection("crate", box_px=box_of(SCENE_Z < 7)),
-        Detection("car", position_camera_m=np.array([1.0, 0.5, 12.0]), orientation_camera_xyzw=np.array([0.1, 0.2, 0.3, 0.9])),
+        Detection(
+            "car", position_camera_m=np.array([1.0, 0.5, 12.0]), orientation_camera_xyzw=np.array([0.1, 0.2, 0.3, 0.9])
+        ),
     )
     here = observe(frame(np.eye(4), *detections)).observations
     there = observe(frame(T, *detections)).observations
@@ -245,7 +256,9 @@ def test_dropped_detections_are_counted():
     found, dropped = observe_with_report(frame(np.eye(4), *detections))
     assert [o.label for o in found.observations] == ["c"]
     assert dropped == Counter(outside_image=1, not_finite=1, nothing_to_lift=1)
-    assert observe_with_report(frame(np.eye(4), Detection("a", box_px=np.array([0.0, 0, 9, 9])), depth=None))[1] == {"no_depth": 1}
+    assert observe_with_report(frame(np.eye(4), Detection("a", box_px=np.array([0.0, 0, 9, 9])), depth=None))[1] == {
+        "no_depth": 1
+    }
 
 
 def test_frames_without_a_pose_are_refused():

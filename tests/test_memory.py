@@ -90,7 +90,9 @@ def test_arrays_do_not_grow_with_time():
 def test_an_older_scene_does_not_change_while_the_memory_moves_on():
     memory = filled(SceneMemory(MemoryConfig(memory_s=3.0)), 40)
     scene = memory.scene()
-    before = {name: getattr(scene.tracks["1"], name).copy() for name in ("stamps_s", "positions_world_m", "covariances")}
+    before = {
+        name: getattr(scene.tracks["1"], name).copy() for name in ("stamps_s", "positions_world_m", "covariances")
+    }
     filled(memory, 500, start=40)
     for name, value in before.items():
         assert np.array_equal(getattr(scene.tracks["1"], name), value)
@@ -114,10 +116,16 @@ def test_until_is_what_was_known_then():
     memory = SceneMemory()
     memory.append(START_NS, samples([], 0.0), np.eye(4))
     memory.append(START_NS + 100_000_000, samples(["1"], 0.1, label="car", size=(4, 2, 1)), np.eye(4))
-    late = TrackSamples.joined([samples(["2"], 0.0), samples(["2"], 0.1), samples(["1", "2"], 0.2, label="truck", size=(6, 2, 2))])
+    late = TrackSamples.joined(
+        [samples(["2"], 0.0), samples(["2"], 0.1), samples(["1", "2"], 0.2, label="truck", size=(6, 2, 2))]
+    )
     memory.append(START_NS + 200_000_000, late, np.eye(4))
     then, now = memory.scene(0.1), memory.scene()
-    assert list(then.tracks) == ["1"] and then.tracks["1"].label == "car" and np.allclose(then.tracks["1"].size_lwh_m, (4, 2, 1))
+    assert (
+        list(then.tracks) == ["1"]
+        and then.tracks["1"].label == "car"
+        and np.allclose(then.tracks["1"].size_lwh_m, (4, 2, 1))
+    )
     assert list(now.tracks) == ["1", "2"] and now.tracks["1"].label == "truck" and len(now.tracks["2"]) == 3
     assert len(then.stamps_s) == 2 and memory.scene(-1.0).tracks == {}
 
@@ -141,7 +149,9 @@ def test_clear_forgets():
     assert filled(memory, 3).scene().tracks["1"].stamps_s[0] == 0.0
 
 
-@pytest.mark.parametrize("change", [{"memory_s": 0}, {"max_tracks": 0}, {"max_samples": -1}, {"memory_s": float("nan")}])
+@pytest.mark.parametrize(
+    "change", [{"memory_s": 0}, {"max_tracks": 0}, {"max_samples": -1}, {"memory_s": float("nan")}]
+)
 def test_config_is_checked(change):
     with pytest.raises(TrackingError):
         MemoryConfig(**change)
@@ -155,13 +165,26 @@ def test_world_online_at_t_equals_offline_until_t():
     world, online = WorldModel(), []
     for k in range(80):
         seen = [
-            Observation("person", np.array([0.1 * k, i * 3.0, 0]) + rng.normal(0, 0.05, 3), np.eye(3) * 0.0025, size_lwh_m=rng.normal(1, 0.1, 3))
+            Observation(
+                "person",
+                np.array([0.1 * k, i * 3.0, 0]) + rng.normal(0, 0.05, 3),
+                np.eye(3) * 0.0025,
+                size_lwh_m=rng.normal(1, 0.1, 3),
+            )
             for i in range(3)
             if rng.random() > 0.3 and k > 15 * i
         ]
         world.step(FrameObservations(START_NS + k * 100_000_000, tuple(seen), np.eye(4), np.eye(4)))
         scene = world.scene()
-        online.append((world.newest_s, {i: (len(t), t.label, t.size_lwh_m.copy(), t.positions_world_m.copy()) for i, t in scene.tracks.items()}))
+        online.append(
+            (
+                world.newest_s,
+                {
+                    i: (len(t), t.label, t.size_lwh_m.copy(), t.positions_world_m.copy())
+                    for i, t in scene.tracks.items()
+                },
+            )
+        )
     assert len(world.scene().tracks) >= 3
     whole = world.scene()
     for stamp_s, tracks in online:
@@ -170,4 +193,6 @@ def test_world_online_at_t_equals_offline_until_t():
         assert list(offline) == list(tracks)
         for i, (n, label, size, positions) in tracks.items():
             assert len(offline[i]) == n and offline[i].label == label
-            assert np.array_equal(offline[i].size_lwh_m, size) and np.array_equal(offline[i].positions_world_m, positions)
+            assert np.array_equal(offline[i].size_lwh_m, size) and np.array_equal(
+                offline[i].positions_world_m, positions
+            )

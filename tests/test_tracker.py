@@ -18,7 +18,20 @@ def observation(position, label="person", sigma=SIGMA, **fields):
     return Observation(label, np.asarray(position, float), np.eye(3) * sigma**2, **fields)
 
 
-def run(paths, duration_s=8.0, rate_hz=10.0, hidden=None, noise=SIGMA, seed=0, alarms=0, miss=0.0, T=None, config=None, labels=None, **fields):
+def run(
+    paths,
+    duration_s=8.0,
+    rate_hz=10.0,
+    hidden=None,
+    noise=SIGMA,
+    seed=0,
+    alarms=0,
+    miss=0.0,
+    T=None,
+    config=None,
+    labels=None,
+    **fields,
+):
     """A world that saw things at `path(t) -> (3,)`; `hidden(i, t)` says when thing i is not seen."""
     rng = np.random.default_rng(seed)
     world = WorldModel(WorldConfig(tracker=config or TrackerConfig()))
@@ -115,7 +128,10 @@ def test_a_duplicate_detection_begins_no_second_track():
     world = WorldModel()
     size = np.array([4.0, 1.8, 1.5])
     for k in range(20):
-        seen = (observation((k, 0, 0), "car", size_lwh_m=size), observation((k, 0.3, 0), "car", size_lwh_m=size, score=0.6))
+        seen = (
+            observation((k, 0, 0), "car", size_lwh_m=size),
+            observation((k, 0.3, 0), "car", size_lwh_m=size, score=0.6),
+        )
         world.step(FrameObservations(k * 100_000_000, seen))
     assert list(world.scene().tracks) == ["1"]
 
@@ -134,7 +150,8 @@ def test_uneven_stamps():
     rng = np.random.default_rng(3)
     world, t = WorldModel(), 0.0
     for _ in range(150):
-        world.step(FrameObservations(round(t * 1e9), (observation((2 * t, 0, 0) + rng.normal(0, SIGMA, 3)),)))
+        seen = observation(np.array([2 * t, 0, 0]) + rng.normal(0, SIGMA, 3))
+        world.step(FrameObservations(round(t * 1e9), (seen,)))
         t += rng.uniform(0.02, 0.3)
     track = world.scene().tracks["1"]
     assert len(world.scene().tracks) == 1
@@ -253,7 +270,10 @@ def test_upstream_ids_keep_neighbours_apart():
     for k in range(60):
         # Side by side, closer than the noise, and swapping sides.
         x = 0.15 * np.cos(0.1 * k)
-        seen = [observation((x, 0, 0) + rng.normal(0, SIGMA, 3), id="a"), observation((-x, 0, 0) + rng.normal(0, SIGMA, 3), id="b")]
+        seen = [
+            observation(np.array([x, 0, 0]) + rng.normal(0, SIGMA, 3), id="a"),
+            observation(np.array([-x, 0, 0]) + rng.normal(0, SIGMA, 3), id="b"),
+        ]
         world.step(FrameObservations(k * 100_000_000, tuple(seen[:: (-1) ** k])))
     tracks = list(world.scene().tracks.values())
     assert len(tracks) == 2
@@ -280,7 +300,11 @@ def test_backward_and_equal_stamps_name_both_and_clear_begins_anew():
     world.clear()
     assert world.origin_ns is None and world.newest_ns is None and world.scene().tracks == {}
     for k in range(5):
-        world.step(FrameObservations(k, (observation((0, 0, 0)),)) if k == 0 else FrameObservations(k * 100_000_000, (observation((0, 0, 0)),)))
+        world.step(
+            FrameObservations(k, (observation((0, 0, 0)),))
+            if k == 0
+            else FrameObservations(k * 100_000_000, (observation((0, 0, 0)),))
+        )
     assert list(world.scene().tracks) == ["1"] and world.origin_ns == 0
 
 
@@ -293,7 +317,14 @@ def test_ids_are_never_used_again():
 
 
 @pytest.mark.parametrize(
-    "change", [{"max_coast_s": 0}, {"low_score": 0.9}, {"confirm_hits": 6}, {"systematic_fraction": -1}, {"gate_chi2": float("nan")}]
+    "change",
+    [
+        {"max_coast_s": 0},
+        {"low_score": 0.9},
+        {"confirm_hits": 6},
+        {"systematic_fraction": -1},
+        {"gate_chi2": float("nan")},
+    ],
 )
 def test_config_is_checked(change):
     with pytest.raises(TrackingError):

@@ -74,7 +74,8 @@ class LiftingConfig:
             and height where it is wider than high.
         depth_sigma: One-sigma of that depth, as a part of it.
         known_depth_sigma: The same where the detector gives the size but no heading.
-        box_sigma: One-sigma of the middle of a detector's box, as a part of the box's side.
+        box_sigma: One-sigma of the middle of a box against the middle of the thing, as a part of the side (noise of the
+            box and perspective); half of it for a mask.
         border_px: A box this close to the border of the image is cut by it.
         cut_sigma: Added one-sigma of a cut or hidden side, as a part of the visible side.
         hidden_fraction: A thing is occluded when nearer pixels take up at least this part of its box.
@@ -89,9 +90,9 @@ class LiftingConfig:
     erode_px: int = 2
     near_fraction: float = 0.25
     depth_per_width: float = 1.0
-    depth_sigma: float = 0.35
+    depth_sigma: float = 0.45
     known_depth_sigma: float = 0.15
-    box_sigma: float = 0.03
+    box_sigma: float = 0.05
     border_px: float = 2.0
     cut_sigma: float = 0.35
     hidden_fraction: float = 0.15
@@ -101,13 +102,25 @@ class LiftingConfig:
         for name in fractions:
             if not 0 < getattr(self, name) <= 1:
                 raise GeometryError(f"lifting: {name} = {getattr(self, name)} must be in (0, 1]")
-        for name in ("depth_per_width", "depth_sigma", "known_depth_sigma", "box_sigma", "border_px", "cut_sigma", "erode_px"):
+        for name in (
+            "depth_per_width",
+            "depth_sigma",
+            "known_depth_sigma",
+            "box_sigma",
+            "border_px",
+            "cut_sigma",
+            "erode_px",
+        ):
             if not getattr(self, name) >= 0:
                 raise GeometryError(f"lifting: {name} = {getattr(self, name)} must not be negative")
         if not 0 < self.min_depth_m < self.max_depth_m:
-            raise GeometryError(f"lifting: min_depth_m {self.min_depth_m} must be positive and below max_depth_m {self.max_depth_m}")
+            raise GeometryError(
+                f"lifting: min_depth_m {self.min_depth_m} must be positive and below max_depth_m {self.max_depth_m}"
+            )
         if self.min_pixels < 1 or self.max_samples < 4 * self.min_pixels:
-            raise GeometryError(f"lifting: max_samples {self.max_samples} must be at least 4 min_pixels ({self.min_pixels})")
+            raise GeometryError(
+                f"lifting: max_samples {self.max_samples} must be at least 4 min_pixels ({self.min_pixels})"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +133,7 @@ class Lifted:
         n_pixels: Valid depth samples on the thing.
         truncated: The image border cuts the thing.
         occluded: Something nearer hides a part of it.
-        size_dwh_m: (3,) estimated depth along the ray, width and height; of the visible part where truncated or occluded.
+        size_dwh_m: (3,) estimated depth along the ray, width and height; of the visible part where cut or occluded.
     """
 
     position_camera_m: np.ndarray
@@ -155,10 +168,15 @@ def lift(
     """
     height, width = depth_m.shape
     if (width, height) != camera.image_size:
-        raise LiftingError("depth_size_differs", f"depth is {width}x{height}, its camera {camera.image_size}; register the depth to the image")
+        raise LiftingError(
+            "depth_size_differs",
+            f"depth is {width}x{height}, its camera {camera.image_size}; register the depth to the image",
+        )
     if mask is not None:
         if mask.shape != depth_m.shape:
-            raise LiftingError("mask_size_differs", f"mask has shape {mask.shape}, the depth image {depth_m.shape}; resize the mask")
+            raise LiftingError(
+                "mask_size_differs", f"mask has shape {mask.shape}, the depth image {depth_m.shape}; resize the mask"
+            )
         box = _mask_box(mask)
     elif box_px is not None:
         box = np.asarray(box_px, float)
@@ -173,13 +191,17 @@ def lift(
     z, weight = _depth_samples(depth_m, box_clipped, mask, config)
     if len(z) < config.min_pixels:
         raise LiftingError(
-            "too_few_depth_pixels", f"{len(z)} valid depth samples in box {np.round(box).tolist()}, {config.min_pixels} are needed"
+            "too_few_depth_pixels",
+            f"{len(z)} valid depth samples in box {np.round(box).tolist()}, {config.min_pixels} are needed",
         )
     edges = _edge_rays(camera, box_clipped)
     ray, side = edges[0], np.array([np.linalg.norm(edges[2] - edges[1]), np.linalg.norm(edges[4] - edges[3])])
     on_thing, hidden = _thing_depths(z, weight, side, size_lwh_m, config)
     if len(on_thing) < config.min_pixels:
-        raise LiftingError("too_few_depth_pixels", f"{len(on_thing)} depth samples agree on one surface, {config.min_pixels} are needed")
+        raise LiftingError(
+            "too_few_depth_pixels",
+            f"{len(on_thing)} depth samples agree on one surface, {config.min_pixels} are needed",
+        )
     cut = np.array(
         [
             box[0] <= config.border_px or box[2] >= width - config.border_px,
@@ -241,13 +263,22 @@ def _eroded_at(mask, v0, v1, u0, u1, step, radius) -> np.ndarray:
     v, u = np.arange(v0, v1, step)[:, None], np.arange(u0, u1, step)
     up, down = np.maximum(v - radius, 0), np.minimum(v + radius, height - 1)
     left, right = np.maximum(u - radius, 0), np.minimum(u + radius, width - 1)
-    for rows, columns in ((up, left), (up, right), (down, left), (down, right), (v, left), (v, right), (up, u), (down, u)):
+    for rows, columns in (
+        (up, left),
+        (up, right),
+        (down, left),
+        (down, right),
+        (v, left),
+        (v, right),
+        (up, u),
+        (down, u),
+    ):
         inside &= mask[rows, columns]
     return inside
 
 
 def _edge_rays(camera: Camera, box: np.ndarray) -> np.ndarray:
-    """Rays (5, 3) with z = 1 through the middle, left, right, top and bottom of a box; pixel centres are whole numbers."""
+    """Rays (5, 3) with z = 1 through a box's middle, left, right, top and bottom; pixel centres are whole numbers."""
     x1, y1, x2, y2 = box - 0.5
     x, y = (x1 + x2) / 2, (y1 + y2) / 2
     return camera.rays(np.array([[x, y], [x1, y], [x2, y], [x, y1], [x, y2]]))

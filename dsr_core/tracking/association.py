@@ -1,4 +1,4 @@
-"""Which observation belongs to which track: gated likelihood, labels, sizes and upstream ids, solved as an assignment."""
+"""Which observation belongs to which track: likelihoods, labels, sizes and upstream ids, solved as an assignment."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def assign(
     i, j = np.nonzero(compatible & (np.sqrt(np.einsum("nmki,nmki->nmk", between, between)).min(axis=2) <= reach))
     if not len(i):
         return np.zeros((0, 2), int), np.zeros(0)
-    squared, log_det = kalman.squared_distances(between[i, j], track["model_cov"][i, :, :3, :3] + seen["cov"][j][:, None])
+    squared, log_det = kalman.squared_distances(
+        between[i, j], track["model_cov"][i, :, :3, :3] + seen["cov"][j][:, None]
+    )
     log_likelihood = np.log(np.maximum(track["model_weight"][i], 1e-12)) - 0.5 * (squared + log_det)
     cost = -2.0 * np.logaddexp.reduce(log_likelihood, axis=1)
     squared = squared.min(axis=1)

@@ -146,7 +146,7 @@ def squared_distances(innovation: np.ndarray, S: np.ndarray) -> tuple[np.ndarray
 
 
 def moving(mean: np.ndarray, cov: np.ndarray, speed_mps: float, sigmas: float) -> np.ndarray:
-    """(N,) bool of combined states (N, 6), (N, 6, 6): at least `speed_mps` fast and `sigmas` away from standing still."""
+    """(N,) bool of combined states (N, 6), (N, 6, 6): at least `speed_mps` fast and `sigmas` from standing still."""
     v = mean[:, 3:]
     squared = np.einsum("ni,ni->n", v, np.linalg.solve(cov[:, 3:, 3:], v[..., None])[..., 0])
     return (np.einsum("ni,ni->n", v, v) >= speed_mps**2) & (squared >= sigmas**2)

@@ -63,7 +63,7 @@ def update(
     Args:
         q: (N, 4) estimates, NaN where unknown.
         variance: (N,) of the heading, rad^2, already grown by the random walk.
-        votes: (N, 2) decaying sum of the detector's votes for the estimate's front (+1) or back (-1), and of their number.
+        votes: (N, 2) decaying sums: the detector's votes for the estimate's front (+1) or back (-1), and their number.
         measured: (N, 4) orientations; NaN where the detector gave none (then only the motion counts).
         measured_sigma_rad: (N,) one-sigma.
         velocity_mps: (N, 3) in the world.

@@ -2,109 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 
 from dsr_core.errors import TrackingError
 from dsr_core.tracking import association, heading
 from dsr_core.tracking import filter as kalman
+from dsr_core.tracking.bank import Bank, Seen
 from dsr_core.tracking.config import TrackerConfig
 from dsr_core.tracking.state import TrackSamples, TrackState
 from dsr_core.values import Observation
-
-
-@dataclass(eq=False)
-class _Bank:
-    """All live tracks as arrays of one row a track, oldest first."""
-
-    model_mean: np.ndarray  # (N, K, 6)
-    model_cov: np.ndarray  # (N, K, 6, 6)
-    model_weight: np.ndarray  # (N, K)
-    mean: np.ndarray  # (N, 6) over the models
-    cov: np.ndarray  # (N, 6, 6) over the models
-    noise: np.ndarray  # (N, 3, 3) of the newest measurement
-    orientation: np.ndarray  # (N, 4)
-    orientation_var: np.ndarray  # (N,)
-    votes: np.ndarray  # (N, 2)
-    size: np.ndarray  # (N, 3)
-    size_count: np.ndarray  # (N,)
-    box: np.ndarray  # (N, 4)
-    score: np.ndarray  # (N,) of the newest observation, 0 where not seen
-    score_mean: np.ndarray  # (N,)
-    label: np.ndarray  # (N, 2) numbers of label and group
-    upstream: np.ndarray  # (N,) number of the upstream id, -1 for none
-    first_s: np.ndarray  # (N,)
-    last_s: np.ndarray  # (N,)
-    hits: np.ndarray  # (N,)
-    frames: np.ndarray  # (N,) since the birth
-    misses: np.ndarray  # (N,) in a row
-    evidence: np.ndarray  # (N,) log-likelihood that the hits belong together
-    observed: np.ndarray  # (N,) bool
-    confirmed: np.ndarray  # (N,) bool
-    serial: np.ndarray  # (N,) id as a number, 0 while tentative
-    key: np.ndarray  # (N,) internal number, never reused
-
-    def __len__(self) -> int:
-        return len(self.mean)
-
-    @classmethod
-    def empty(cls, models: int) -> _Bank:
-        shapes = {"model_mean": (models, 6), "model_cov": (models, 6, 6), "model_weight": (models,), "noise": (3, 3)}
-        shapes |= {"mean": (6,), "cov": (6, 6), "orientation": (4,), "votes": (2,), "size": (3,), "box": (4,), "label": (2,)}
-        kinds = dict.fromkeys("label upstream hits frames misses serial key".split(), int) | {"observed": bool, "confirmed": bool}
-        return cls(**{f.name: np.zeros((0, *shapes.get(f.name, ())), kinds.get(f.name, float)) for f in fields(cls)})
-
-    def keep(self, part: np.ndarray) -> None:
-        for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name)[part])
-
-    def estimates(self, part: np.ndarray | slice = slice(None)) -> kalman.Estimates:
-        return kalman.Estimates(self.model_mean[part], self.model_cov[part], self.model_weight[part])
-
-    def set_estimates(self, new: kalman.Estimates, part: np.ndarray | slice = slice(None)) -> None:
-        self.model_mean[part], self.model_cov[part], self.model_weight[part] = new.mean, new.cov, new.weight
-        self.mean[part], self.cov[part] = new.combined()
-
-    def append(self, **rows: np.ndarray) -> None:
-        for f in fields(self):
-            setattr(self, f.name, np.concatenate([getattr(self, f.name), rows[f.name]]))
-
-
-@dataclass(eq=False)
-class _Seen:
-    """A frame's usable observations as arrays."""
-
-    position: np.ndarray  # (M, 3)
-    cov: np.ndarray  # (M, 3, 3)
-    score: np.ndarray  # (M,)
-    size: np.ndarray  # (M, 3)
-    orientation: np.ndarray  # (M, 4)
-    orientation_sigma: np.ndarray  # (M,)
-    box: np.ndarray  # (M, 4)
-    label: np.ndarray  # (M, 2)
-    upstream: np.ndarray  # (M,)
-    names: list[str]
-
-    def association_arrays(self, part: np.ndarray) -> dict[str, np.ndarray]:
-        return {n: getattr(self, n)[part] for n in ("position", "cov", "label", "size", "upstream")}
 
 
 class Tracker:
     """Tracks observations of one continuous world frame; deterministic.
 
     Args:
-        config: Constants.
+        config: Constants; None takes the defaults.
     """
 
-    def __init__(self, config: TrackerConfig = TrackerConfig()):
-        self.config = config
+    def __init__(self, config: TrackerConfig | None = None):
+        self.config = config = config or TrackerConfig()
         self._models = config.motion_models()
         self.clear()
 
     def clear(self) -> None:
         """Forgets everything; ids begin at "1" again."""
-        self._bank = _Bank.empty(len(self._models))
+        self._bank = Bank.empty(len(self._models))
         self._labels = association.Labels(self.config.label_groups)
         self._label_votes: dict[int, dict[str, float]] = {}
         self._pending: dict[int, list[tuple[TrackSamples, int]]] = {}
@@ -126,7 +49,9 @@ class Tracker:
             TrackingError: the stamp does not increase.
         """
         if self._newest_s is not None and stamp_s <= self._newest_s:
-            raise TrackingError(f"stamp {stamp_s:.6f} s does not follow {self._newest_s:.6f} s; clear the tracker when the clock jumps back")
+            raise TrackingError(
+                f"stamp {stamp_s:.6f} s does not follow {self._newest_s:.6f} s; clear() where the clock jumped back"
+            )
         self._predict(stamp_s)
         seen = self._usable(observations)
         pairs, evidence = self._associate(seen)
@@ -173,29 +98,24 @@ class Tracker:
         b.orientation_var = b.orientation_var + c.heading_density * dt_s
         b.frames = b.frames + 1
 
-    def _usable(self, observations: tuple[Observation, ...]) -> _Seen:
+    def _usable(self, observations: tuple[Observation, ...]) -> Seen:
         c = self.config
-        nan3, nan4 = np.full(3, np.nan), np.full(4, np.nan)
         used = [
             o
             for o in observations
-            if o.score >= c.low_score and np.isfinite(o.position_world_m).all() and np.isfinite(o.covariance_world).all()
+            if o.score >= c.low_score
+            and np.isfinite(o.position_world_m).all()
+            and np.isfinite(o.covariance_world).all()
         ]
-        return _Seen(
-            position=np.array([o.position_world_m for o in used], float).reshape(-1, 3),
-            cov=np.array([o.covariance_world for o in used], float).reshape(-1, 3, 3) + np.eye(3) * c.min_measurement_sigma_m**2,
-            score=np.array([o.score for o in used], float),
-            size=np.array([nan3 if o.size_lwh_m is None else o.size_lwh_m for o in used], float).reshape(-1, 3),
-            orientation=np.array([nan4 if o.orientation_world_xyzw is None else o.orientation_world_xyzw for o in used], float).reshape(-1, 4),
-            orientation_sigma=np.array([max(o.orientation_sigma_rad, 0.01) for o in used], float),
-            box=np.array([nan4 if o.box_px is None else o.box_px for o in used], float).reshape(-1, 4),
-            label=np.array([self._labels.number(o.label) for o in used], int).reshape(-1, 2),
-            upstream=np.array([self._upstream.setdefault(o.id, len(self._upstream)) if o.id else -1 for o in used], int),
-            names=[o.label for o in used],
-        )
+        seen = Seen.of(used, [self._labels.number(o.label) for o in used], [self._upstream_number(o.id) for o in used])
+        seen.cov += np.eye(3) * c.min_measurement_sigma_m**2
+        return seen
 
-    def _associate(self, seen: _Seen) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs (P, 2) of track and observation, and their evidence (P,): high scores first, then low ones for the rest."""
+    def _upstream_number(self, upstream_id: str) -> int:
+        return self._upstream.setdefault(upstream_id, len(self._upstream)) if upstream_id else -1
+
+    def _associate(self, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (P, 2) of track and observation, and their evidence (P,): high scores first, then low ones."""
         b, c = self._bank, self.config
         high = np.flatnonzero(seen.score >= c.high_score)
         low = np.flatnonzero(seen.score < c.high_score)
@@ -205,13 +125,13 @@ class Tracker:
         second, second_evidence = self._assign(left, seen, low)
         return np.concatenate([first, second]), np.concatenate([first_evidence, second_evidence])
 
-    def _assign(self, tracks: np.ndarray, seen: _Seen, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _assign(self, tracks: np.ndarray, seen: Seen, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         names = ("model_mean", "model_cov", "model_weight", "label", "size", "upstream")
         arrays = {n: getattr(self._bank, n)[tracks] for n in names}
         pairs, evidence = association.assign(arrays, seen.association_arrays(part), self.config)
         return np.stack([tracks[pairs[:, 0]], part[pairs[:, 1]]], axis=1), evidence
 
-    def _correct(self, seen: _Seen, pairs: np.ndarray, evidence: np.ndarray, stamp_s: float) -> None:
+    def _correct(self, seen: Seen, pairs: np.ndarray, evidence: np.ndarray, stamp_s: float) -> None:
         b, c = self._bank, self.config
         i, j = pairs.T
         b.observed = np.zeros(len(b), bool)
@@ -244,7 +164,7 @@ class Tracker:
             for row, column in pairs:
                 self._vote_label(row, seen.names[column], seen.score[column])
 
-    def _correct_size(self, seen: _Seen, i: np.ndarray, j: np.ndarray) -> None:
+    def _correct_size(self, seen: Seen, i: np.ndarray, j: np.ndarray) -> None:
         """Running mean with steps clipped to 20 %, so that one wrong box does not change the size."""
         b = self._bank
         measured = seen.size[j]
@@ -285,7 +205,7 @@ class Tracker:
                 self._pending.pop(key, None)
             b.keep(~gone)
 
-    def _begin(self, seen: _Seen, pairs: np.ndarray, stamp_s: float) -> None:
+    def _begin(self, seen: Seen, pairs: np.ndarray, stamp_s: float) -> None:
         b, c = self._bank, self.config
         free = np.setdiff1d(np.flatnonzero(seen.score >= c.high_score), pairs[:, 1])
         if not len(free):
@@ -293,7 +213,8 @@ class Tracker:
         taken_at, taken_group = [*b.mean[b.observed, :3]], [*b.label[b.observed, 1]]
         chosen = []
         for j in free[np.argsort(-seen.score[free], kind="stable")]:
-            width = np.min(seen.size[j, :2]) if np.isfinite(seen.size[j]).all() else 2 * np.sqrt(np.trace(seen.cov[j]) / 3)
+            known = np.isfinite(seen.size[j]).all()
+            width = np.min(seen.size[j, :2]) if known else 2 * np.sqrt(np.trace(seen.cov[j]) / 3)
             if taken_at:
                 near = np.linalg.norm(np.array(taken_at) - seen.position[j], axis=1) < c.birth_exclusion * width
                 if np.any(near & (np.array(taken_group) == seen.label[j, 1])):
@@ -370,7 +291,7 @@ class Tracker:
         return TrackSamples.joined([*parts, samples.take(np.flatnonzero(b.confirmed))])
 
     def _honest_covariances(self) -> np.ndarray:
-        """(N, 6, 6) with the part of the measurement noise that stays the same from frame to frame, which no filter removes."""
+        """(N, 6, 6) with the part of the noise that stays the same from frame to frame, which no filter removes."""
         b, c = self._bank, self.config
         cov = b.cov.copy()
         cov[:, :3, :3] += c.systematic_fraction * b.noise
