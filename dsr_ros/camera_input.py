@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from dsr_core.geometry.registration import Registrar
 from dsr_core.sources import ros_messages
 from dsr_core.sources.assemble import AssemblyConfig, FrameAssembler
 from dsr_ros import parameters, qos, tf, validate, vision
@@ -45,6 +46,7 @@ class CameraInput:
         )
         streams = ["detections", *(stream for stream in ("rgb", "depth") if self._topic(stream))]
         self.assembler = FrameAssembler(buffer, config, streams)
+        self._registrar = Registrar(buffer.lookup)
         # Only streams that somebody publishes are waited for.
         self.assembler.paired = ()
         self.meters = {stream: Meter(time.monotonic_ns) for stream in ("detections", "rgb", "depth", "info")}
@@ -142,12 +144,20 @@ class CameraInput:
         detections_ns = self.meters["detections"].newest_ns
         if detections_ns is not None:
             self.sync_gap_s = (stamp_ns - detections_ns) * 1e-9
-        decode = ros_messages.rgb_from_image if stream == "rgb" else ros_messages.depth_from_image
+        decode = ros_messages.rgb_from_image if stream == "rgb" else self._depth
 
         def job() -> None:
             self.assembler.put_image(stream, stamp_ns, message.header.frame_id, lambda: decode(message))
 
         self._put(self, job, True)
+
+    def _depth(self, message: Image | CompressedImage):
+        depth_m, header = ros_messages.depth_from_image(message), message.header
+        camera, frame = self.assembler.camera, self.assembler.camera_frame
+        return self._registrar(depth_m, header.frame_id.lstrip("/"), ros_messages.stamp_ns(header.stamp), camera, frame)
+
+    def _use_depth_camera(self, camera) -> None:
+        self._registrar.depth_camera = camera
 
     def _on_info(self, message: CameraInfo) -> None:
         self._take_info(
@@ -155,7 +165,7 @@ class CameraInput:
         )
 
     def _on_depth_info(self, message: CameraInfo) -> None:
-        self._take_info(message, self.topics.depth_info_topic, self.assembler.put_depth_camera)
+        self._take_info(message, self.topics.depth_info_topic, self._use_depth_camera)
 
     def _take_info(self, message: CameraInfo, topic: str, use: Callable) -> None:
         key = (message.width, message.height, message.header.frame_id, *message.k, *message.d, *message.p)

@@ -13,6 +13,8 @@ import rclpy
 from dsr_ros.msg import Answer, TrackArray
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 
 from dsr_ros import convert, qos
 from dsr_ros.client import AskClient
@@ -118,6 +120,7 @@ class Peer:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.received = {}
+        self.nodes = []
         self.client = None
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -136,8 +139,21 @@ class Peer:
             self.client.close()
         self.executor.shutdown(2.0)
         self._thread.join(5.0)
+        for node in self.nodes:
+            node.stop()
+            node.destroy_node()
         self.node.destroy_node()
         rclpy.try_shutdown(context=self.context)
+
+    def add(self, node_class, **parameters):
+        """Runs a node of ours in this process, configured and active."""
+        overrides = [Parameter(name.replace("__", "."), value=value) for name, value in parameters.items()]
+        node = node_class(context=self.context, namespace=f"/{self.namespace}", parameter_overrides=overrides)
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        return node
 
     def name(self, name):
         return name if name.startswith("/") else f"/{self.namespace}/{name}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsr_core.errors import GeometryError
+from dsr_core.errors import DsrError, GeometryError
 from dsr_core.geometry import tf_tree
 from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
@@ -182,7 +182,6 @@ class FrameAssembler:
         Raises:
             SourceError: a depth image cannot be decoded or registered; its frame is dropped, the next call goes on.
         """
-        out, self._done = self._done, []
         while self._keys:
             key = self._keys[0]
             final = flush or self._newest_ns() - key.stamp_ns >= self.config.max_wait_s * 1e9
@@ -192,7 +191,9 @@ class FrameAssembler:
             if frame_pose is None and not final:
                 break
             del self._keys[0]
-            out.append(self._frame(key, frame_pose))
+            # Kept in the object, so that a depth image that cannot be used costs no frame but its own.
+            self._done.append(self._frame(key, frame_pose))
+        out, self._done = self._done, []
         return out
 
     def _accept(self, stream: str, stamp_ns: int) -> bool:
@@ -206,7 +207,10 @@ class FrameAssembler:
         return True
 
     def _jump(self) -> None:
-        self._done += self.take(flush=True)
+        try:
+            self._done = self.take(flush=True)
+        except DsrError as error:
+            self.counts[f"frame dropped: {error}"] += 1
         self.notes.append("the clock jumped back; transforms and waiting images were dropped")
         self.reset()
 
