@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,18 @@ def test_wrong_usage_exits_2_with_one_message(capsys, saved, words, message):
     assert (status, out) == (2, "")
     assert message in err and "Traceback" not in err
     assert len(err.strip().splitlines()) == 1 or err.startswith("usage:")
+
+
+def test_a_service_that_is_not_there_is_a_decline(tmp_path):
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed")
+    pytest.importorskip("dsr_ros.msg", reason="the interfaces of dsr_ros are not built")
+    env = {**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": "77"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dsr_core.cli", "ask", "--service", "/dsr/nobody", "is the car moving?",
+         "--timeout", "1", "--json"],
+        cwd=Path(__file__).parents[1], env=env, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3 and json.loads(done.stdout)["declined"]["code"] == "TIMEOUT", done.stderr
 
 
 def test_a_truncated_scene_is_a_clear_error(capsys, saved, tmp_path):

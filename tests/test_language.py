@@ -166,6 +166,16 @@ def test_given_window_and_viewpoint_count():
     )
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"window": 5}, {"window": (1.0,)}, {"window": ("a", "b")}, {"viewpoint": 3}, {"viewpoint": {"agent": ""}}],
+)
+def test_malformed_window_or_viewpoint_is_declined(given):
+    with pytest.raises(DeclineError) as caught:
+        parse("where is the car?", **given)
+    assert caught.value.code == "BAD_REQUEST"
+
+
 @pytest.mark.parametrize("sentence", SENTENCES, ids=lambda s: s.example)
 def test_every_example_is_understood_as_its_own_sentence(sentence):
     """Candidates offered to a person must work, and no earlier sentence may take a later one's words."""

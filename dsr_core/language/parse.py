@@ -71,6 +71,8 @@ def parse(
     if times == Times():
         text, times = take_instant(text)
     if window is not None:
+        if not isinstance(window, (list, tuple)) or len(window) != 2:
+            raise DeclineError("BAD_REQUEST", f"window = {window!r} must be (start, end) in seconds")
         times = Times(window=tuple(window))
     reading = _Reading(text, boxes, times, viewpoint if viewpoint is not None else said_viewpoint)
     try:
