@@ -14,7 +14,7 @@ from dsr_core.language.resolve import resolve
 from dsr_core.language.wording import word
 from dsr_core.reasoning.agents import span
 from dsr_core.reasoning.answer import Answer, Declined
-from dsr_core.reasoning.engine import Finding, ResolvedQuery, find
+from dsr_core.reasoning.engine import Finding, ResolvedQuery, check_window, find
 from dsr_core.reasoning.quantities import Viewer
 from dsr_core.reasoning.query import Query
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
@@ -80,6 +80,7 @@ def ask(
         if until is not None:
             scene = scene.until(until)
         now_s = now_s if now_s is not None else until if until is not None else scene.end_s
+        check_window(scene, parsed.query.window)
         resolved = _resolve(scene, parsed)
         _check_fresh(scene, resolved, parsed.recent, now_s, stale_s)
         finding = find(scene, resolved, rules, config)
@@ -183,6 +184,7 @@ def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Fin
         unit=finding.unit,
         motion=motion,
         rules=rules,
+        at_s=finding.window[1],
         **asked,
     )
     index, probabilities = -1, ()

@@ -33,7 +33,9 @@ class Camera:
                 " an uncalibrated driver publishes zeros, so calibrate it or set a calibration file"
             )
         if self.model not in ("plumb_bob", "rational_polynomial", "equidistant", ""):
-            raise GeometryError(f"distortion model {self.model!r} is not known; use plumb_bob, rational_polynomial or equidistant")
+            raise GeometryError(
+                f"distortion model {self.model!r} is not known; use plumb_bob, rational_polynomial or equidistant"
+            )
         object.__setattr__(self, "K", K)
         object.__setattr__(self, "D", D if np.any(D) else np.zeros(0))
         object.__setattr__(self, "image_size", (int(self.image_size[0]), int(self.image_size[1])))

@@ -52,7 +52,7 @@ def matrices_from_quaternions(quaternions_xyzw: np.ndarray) -> np.ndarray:
     flat = q.reshape(-1, 4)
     known = np.isfinite(flat).all(axis=1)
     if np.any(np.linalg.norm(flat[known], axis=1) < 1e-9):
-        raise GeometryError("a quaternion of zero length is no rotation; send x, y, z, w = 0, 0, 0, 1 for 'no rotation'")
+        raise GeometryError("a quaternion of zero length is no rotation; x, y, z, w = 0, 0, 0, 1 is 'no rotation'")
     out = np.full((len(flat), 3, 3), np.nan)
     if known.any():
         out[known] = Rotation.from_quat(flat[known]).as_matrix()

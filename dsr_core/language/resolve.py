@@ -122,8 +122,8 @@ def _by_box(scene: Scene, who: dict, fitting: list[Track], window) -> Agent:
         when = "" if at is None else f" at {at:.1f} s"
         raise DeclineError(
             "NO_SUCH_OBJECT",
-            f"no {_shown(who.get('label'))} has the box {[round(float(v), 1) for v in box]}{when} (best overlap {best_iou:.2f},"
-            f" {MIN_BOX_IOU} needed); give image_size when the box refers to another image size",
+            f"no {_shown(who.get('label'))} has the box {[round(float(v), 1) for v in box]}{when}"
+            f" (best overlap {best_iou:.2f}, {MIN_BOX_IOU} needed); give image_size when the box refers to another image size",
             tuple(_describe(t) for t in fitting[:MAX_CANDIDATES]),
         )
     return Agent(best.id, best)
@@ -144,4 +144,8 @@ def _select(scene: Scene, tracks: list[Track], how: str, at: float | None, windo
     if how == "nearest":
         ego = poses(scene, Agent("robot"), np.array([at]))[0, :3, 3]
         return min(tracks, key=lambda t: float(np.linalg.norm(interpolate(t, np.array([at]))[0][0] - ego)))
-    return max(tracks, key=lambda t: float(np.linalg.norm(velocities(t.stamps_s, t.positions_world_m, np.array([at]))[0][0])))
+
+    def speed(track: Track) -> float:
+        return float(np.linalg.norm(velocities(track.stamps_s, track.positions_world_m, np.array([at]))[0][0]))
+
+    return max(tracks, key=speed)

@@ -160,22 +160,27 @@ def _common_span(scene: Scene, query: ResolvedQuery) -> tuple[float, float]:
     return start, end
 
 
+def check_window(scene: Scene, window: tuple[float, float] | None) -> None:
+    """Refuses a window that runs backwards or lies outside the recording."""
+    if window is None:
+        return
+    start, end = window
+    if not start <= end:
+        reversed_window = f"the window ends at {end:.1f} s, before it starts at {start:.1f} s; swap them"
+        raise DeclineError("BAD_WINDOW", reversed_window)
+    if start > scene.end_s + INSTANT_HALF_WINDOW_S or end < 0:
+        raise DeclineError(
+            "BAD_WINDOW",
+            f"the window {start:.1f} s to {end:.1f} s lies outside the recording (0.0 s to {scene.end_s:.1f} s)",
+        )
+
+
 def _stamps(scene: Scene, query: ResolvedQuery, config: RobustRules) -> np.ndarray:
     """Stamps (T,) at which everything that the query needs is known, inside its window."""
+    check_window(scene, query.window)
     asked = query.window
-    if asked is not None:
-        if not asked[0] <= asked[1]:
-            raise DeclineError(
-                "BAD_WINDOW", f"the window ends at {asked[1]:.1f} s, before it starts at {asked[0]:.1f} s; swap them"
-            )
-        if asked[0] == asked[1]:
-            asked = (asked[0] - INSTANT_HALF_WINDOW_S, asked[1] + INSTANT_HALF_WINDOW_S)
-        if asked[0] > scene.end_s or asked[1] < 0:
-            raise DeclineError(
-                "BAD_WINDOW",
-                f"the window {asked[0]:.1f} s to {asked[1]:.1f} s lies outside the recording"
-                f" (0.0 s to {scene.end_s:.1f} s)",
-            )
+    if asked is not None and asked[0] == asked[1]:
+        asked = (asked[0] - INSTANT_HALF_WINDOW_S, asked[1] + INSTANT_HALF_WINDOW_S)
     first, last = _common_span(scene, query)
     start, end = (first, last) if asked is None else (max(first, asked[0]), min(last, asked[1]))
     driver = next((a.track for a in _needed(query) if a.track is not None), None)
@@ -222,11 +227,8 @@ def _published_stamps(scene: Scene, query: ResolvedQuery) -> np.ndarray:
     if query.kind == "direction_prediction":
         chosen = samples[[29, 31]]
     else:
+        check_window(scene, query.window)
         start, end = query.window or (-math.inf, math.inf)
-        if not start <= end:
-            raise DeclineError(
-                "BAD_WINDOW", f"the window ends at {end:.1f} s, before it starts at {start:.1f} s; swap them"
-            )
         usable = samples[:-2]
         chosen = usable[(usable >= start - step / 2) & (usable <= end + step / 2)]
     first, last = _common_span(scene, query)

@@ -248,7 +248,7 @@ class KittiTracking(Source):
                         raise ValueError("too few columns")
                 except ValueError as error:
                     raise SourceError(f"{path} line {number}: {error}; 15 comma-separated numbers expected") from None
-                score = float(1.0 / (1.0 + np.exp(-logit)))
+                score = float(np.float32(1.0 / (1.0 + np.exp(-logit))))  # as it is in a message
                 found.setdefault(frame, []).append(_detection(label.lower(), score, box2d, box3d))
         return found
 

@@ -46,20 +46,33 @@ class WarehouseRenderer:
         self._mujoco = mujoco
         self._model = mujoco.MjModel.from_xml_string(warehouse_mjcf((w, h), fov_y, seed))
         self._data = mujoco.MjData(self._model)
+        self._near_far_m = (
+            self._model.vis.map.znear * self._model.stat.extent,
+            self._model.vis.map.zfar * self._model.stat.extent,
+        )
+        self._scene = mujoco.MjvScene(self._model, maxgeom=self._model.ngeom + 100)
+        self._view = mujoco.MjvCamera()
+        self._view.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._view.fixedcamid = self._model.camera("camera").id
+        self._rect = mujoco.MjrRect(0, 0, w, h)
         try:
-            self._renderer = mujoco.Renderer(self._model, h, w)
+            self._gl = mujoco.GLContext(w, h)
+            self._gl.make_current()
+            self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         except Exception as error:
             raise SourceError(_NO_EGL.format(error=error)) from error
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         actors = [self._model.body(f"actor-{a.id}").id for a in script.ACTORS]
         roots = self._model.body_rootid[self._model.geom_bodyid]
-        # The last entry serves pixels that show no geom (id -1).
-        self._owner = np.append([actors.index(b) if b in actors else -1 for b in roots], -1).astype(np.int16)
+        self._owner = np.array([actors.index(b) if b in actors else -1 for b in roots], np.int16)
 
     def __enter__(self) -> WarehouseRenderer:
         return self
 
     def __exit__(self, *error) -> None:
-        self._renderer.close()
+        self._context.free()
+        self._gl.free()
 
     def render(
         self, T_map_camera: np.ndarray, T_map_actor: dict[str, np.ndarray], time_s: float
@@ -83,16 +96,38 @@ class WarehouseRenderer:
                 self._walk(actor, time_s)
         self._mujoco.mj_kinematics(self._model, self._data)
         self._mujoco.mj_camlight(self._model, self._data)
-        renderer = self._renderer
-        renderer.update_scene(self._data, "camera")
-        rgb = renderer.render().copy()
-        renderer.enable_depth_rendering()
-        depth_m = renderer.render().copy()
-        renderer.enable_segmentation_rendering()
-        segments = renderer.render()
-        renderer.disable_segmentation_rendering()
-        geoms = np.where(segments[..., 1] == int(self._mujoco.mjtObj.mjOBJ_GEOM), segments[..., 0], -1)
-        return rgb, depth_m, self._owner[geoms]
+        mujoco = self._mujoco
+        self._gl.make_current()
+        mujoco.mjv_updateScene(
+            self._model, self._data, mujoco.MjvOption(), None, self._view, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
+        )
+        rgb, _ = self._draw(segments=False)
+        codes, reading = self._draw(segments=True)
+        near, far = self._near_far_m
+        depth_m = (near * far / (near + reading.astype(float) * (far - near))).astype(np.float32)
+        return rgb, depth_m, self._owners(codes)
+
+    def _draw(self, segments: bool) -> tuple[np.ndarray, np.ndarray]:
+        """One pass: colours, or codes of geoms, (H, W, 3) uint8, and depth readings (H, W), 1 near to 0 far."""
+        flags = self._mujoco.mjtRndFlag
+        self._scene.flags[[flags.mjRND_SEGMENT, flags.mjRND_IDCOLOR]] = segments
+        self._mujoco.mjr_render(self._rect, self._scene, self._context)
+        shape = self._rect.height, self._rect.width
+        colors, reading = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
+        self._mujoco.mjr_readPixels(colors, reading, self._rect, self._context)
+        # OpenGL counts rows from the bottom.
+        return colors[::-1].copy(), reading[::-1]
+
+    def _owners(self, codes: np.ndarray) -> np.ndarray:
+        """(H, W) index of the actor at each pixel, -1 for none, from the codes (1 + place in the scene's list)."""
+        owner_of_code = np.full(self._scene.ngeom + 2, -1, np.int16)
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if geom.segid >= 0 and geom.objtype == self._mujoco.mjtObj.mjOBJ_GEOM:
+                owner_of_code[geom.segid + 1] = self._owner[geom.objid]
+        number = (
+            codes[..., 0].astype(np.int32) | codes[..., 1].astype(np.int32) << 8 | codes[..., 2].astype(np.int32) << 16
+        )
+        return owner_of_code[number]
 
     def _pose(self, joint: str, T_map_body: np.ndarray) -> None:
         x, y, z, w = tf.quaternions_from_matrices(T_map_body[:3, :3])

@@ -54,7 +54,7 @@ def _rack(x_m, y_m, height_m: float, levels: int, rng: np.random.Generator, clos
             out.append(_box((x, y, floor - 0.03), lengths, _BEAM))
         position, end = (y0 if along_y else x0) + 0.14, (y1 if along_y else x1) - 0.14
         while position < end - 0.25:
-            width = min(rng.uniform(0.32, 0.62), end - position)
+            width = min(rng.uniform(0.5, 0.95), end - position)
             height = rng.uniform(0.5, 0.92) * (gap - 0.16)
             middle, depth = position + width / 2, (dx if along_y else dy) * 0.9
             place = (cx, middle) if along_y else (middle, cy)
@@ -212,7 +212,7 @@ def warehouse_mjcf(image_size: tuple[int, int], field_of_view_y_deg: float, seed
 <visual>
   <global offwidth="{image_size[0]}" offheight="{image_size[1]}"/>
   <map znear="0.005" zfar="2"/>
-  <quality shadowsize="1024" offsamples="4" numslices="16" numstacks="10"/>
+  <quality shadowsize="1024" offsamples="2" numslices="16" numstacks="10"/>
   <headlight ambient="0.38 0.38 0.40" diffuse="0.22 0.22 0.22" specular="0.05 0.05 0.05"/>
 </visual>
 <statistic extent="20" center="9 0 1"/>
