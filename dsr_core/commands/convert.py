@@ -16,13 +16,25 @@ def add(verbs) -> None:
         "--out", required=True, metavar="PATH", help="new bag folder, or a file that ends in .scene.npz"
     )
     parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="storage of the bag")
+    parser.add_argument("--image-format", choices=("jpeg", "raw"), default="jpeg", help="colour images of the bag")
+    parser.add_argument(
+        "--depth-format", choices=("png", "16UC1", "32FC1"), default="png", help="depth images: packed, raw mm or raw m"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from dsr_core.sources.convert import convert
 
     source = open_recording(args)
-    out = convert(source, args.to, args.out, storage=args.storage, progress=show_progress(args))
+    out = convert(
+        source,
+        args.to,
+        args.out,
+        storage=args.storage,
+        image_format=args.image_format,
+        depth_format=args.depth_format,
+        progress=show_progress(args),
+    )
     if args.json:
         print_json({"source": source.name, "to": args.to, "out": str(out), "skipped": dict(source.skipped)})
     else:

@@ -123,7 +123,8 @@ def _by_box(scene: Scene, who: dict, fitting: list[Track], window) -> Agent:
         raise DeclineError(
             "NO_SUCH_OBJECT",
             f"no {_shown(who.get('label'))} has the box {[round(float(v), 1) for v in box]}{when}"
-            f" (best overlap {best_iou:.2f}, {MIN_BOX_IOU} needed); give image_size when the box refers to another image size",
+            f" (best overlap {best_iou:.2f}, {MIN_BOX_IOU} needed);"
+            " give image_size when the box refers to another image size",
             tuple(_describe(t) for t in fitting[:MAX_CANDIDATES]),
         )
     return Agent(best.id, best)
