@@ -15,7 +15,7 @@ unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS
 
 echo "ROS 2 wheels and colcon, each in an environment of its own"
 "$base" -m venv "$top/ros"
-run "$top/ros/bin/python" -m pip install -c "$repo/constraints-cpu.txt" -r "$repo/requirements-ros.txt" \
+run "$top/ros/bin/python" -m pip install --no-compile -c "$repo/constraints-cpu.txt" -r "$repo/requirements-ros.txt" \
   numpy scipy opencv-python-headless pyyaml tqdm rosbags zstandard pytest hypothesis jsonschema
 run "$repo/tools/fix_ros_wheels.sh" "$top/ros/bin/python"
 "$base" -m venv "$top/colcon"
@@ -45,6 +45,6 @@ for option in --merge-install --symlink-install; do   # a merged install copies 
     export AMENT_PREFIX_PATH=$VIRTUAL_ENV CMAKE_PREFIX_PATH=$VIRTUAL_ENV PYTEST_ADDOPTS="-k '$COLCON_TEST'"
     set +u; . install/setup.bash; set -u
     run colcon test --packages-select dsr_ros
-    colcon test-result
+    colcon test-result --verbose
   fi
 done
