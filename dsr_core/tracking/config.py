@@ -69,8 +69,8 @@ class TrackerConfig:
         max_tracks: Most tracks at a time; the weakest tentative ones give way.
     """
 
-    cruise_density: float = 0.5
-    manoeuvre_density: float = 10.0
+    cruise_density: float = 0.2
+    manoeuvre_density: float = 8.0
     standing_density: float = 0.003
     standing_speed_mps: float = 0.03
     start_speed_mps: float = 1.5
