@@ -110,7 +110,8 @@ class WarehouseRenderer:
     def _draw(self, segments: bool) -> tuple[np.ndarray, np.ndarray]:
         """One pass: colours, or codes of geoms, (H, W, 3) uint8, and depth readings (H, W), 1 near to 0 far."""
         flags = self._mujoco.mjtRndFlag
-        self._scene.flags[[flags.mjRND_SEGMENT, flags.mjRND_IDCOLOR]] = segments
+        for flag in (flags.mjRND_SEGMENT, flags.mjRND_IDCOLOR):
+            self._scene.flags[int(flag)] = segments
         self._mujoco.mjr_render(self._rect, self._scene, self._context)
         shape = self._rect.height, self._rect.width
         colors, reading = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)

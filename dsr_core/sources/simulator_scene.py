@@ -212,7 +212,7 @@ def warehouse_mjcf(image_size: tuple[int, int], field_of_view_y_deg: float, seed
 <visual>
   <global offwidth="{image_size[0]}" offheight="{image_size[1]}"/>
   <map znear="0.005" zfar="2"/>
-  <quality shadowsize="1024" offsamples="2" numslices="16" numstacks="10"/>
+  <quality shadowsize="1024" offsamples="0" numslices="16" numstacks="10"/>
   <headlight ambient="0.38 0.38 0.40" diffuse="0.22 0.22 0.22" specular="0.05 0.05 0.05"/>
 </visual>
 <statistic extent="20" center="9 0 1"/>
