@@ -217,5 +217,9 @@ class CameraInput:
                 out[f"{self.name} {stream} age (s)"] = meter.age_s(now_ns)
         if "depth" in self._images or "rgb" in self._images:
             out[f"{self.name} sync gap (s)"] = self.sync_gap_s
+        for purpose in ("detections", "color", "depth", "info"):
+            topic = getattr(self.topics, f"{purpose}_topic")
+            if topic:
+                out[f"{self.name} topic {purpose}"] = self.node.resolve_topic_name(topic)
         out[f"{self.name} camera_info"] = "known" if self.assembler.camera is not None else "missing"
         return out

@@ -35,6 +35,7 @@ class DsrNode(LifecycleNode):
 
     def __init__(self, name: str, **kwargs):
         super().__init__(name, **kwargs)
+        self._answer_impossible_transitions()
         parameters.declare(self, self.table)
         self.settings = parameters.read(self, (self.table[0],))
         self.counts: Counter[str] = Counter()
@@ -74,8 +75,8 @@ class DsrNode(LifecycleNode):
         try:
             self.settings = parameters.read(self, self.table)
             self.configure()
-        except DsrError as error:
-            self.get_logger().error(f"cannot be configured: {error}")
+        except Exception as error:  # rclpy would swallow it without a word
+            self.get_logger().error(f"cannot be configured: {_named(error)}")
             return TransitionCallbackReturn.FAILURE
         parameters.guard_updates(self, self.table, self.settings)
         self._diagnostics = Diagnostics(self, self.status, self.counts)
@@ -91,8 +92,8 @@ class DsrNode(LifecycleNode):
         result = super().on_activate(state)
         try:
             self.start()
-        except DsrError as error:
-            self.get_logger().error(f"cannot be activated: {error}")
+        except Exception as error:
+            self.get_logger().error(f"cannot be activated: {_named(error)}")
             self.stop()
             return TransitionCallbackReturn.FAILURE
         return result
@@ -122,6 +123,23 @@ class DsrNode(LifecycleNode):
     def _on_jump(self, jump: TimeJump) -> None:
         self.get_logger().warning(f"the clock jumped back by {-jump.delta.nanoseconds * 1e-9:.3f} s")
         self.clock_jumped_back(self.now_ns())
+
+    def _answer_impossible_transitions(self) -> None:
+        """In Jazzy a transition that the state does not allow raises through the executor: say no instead."""
+        for service in self.services:
+            if service.srv_name.endswith("/change_state"):
+                service.callback = self._or_no(service.callback)
+
+    def _or_no(self, callback: Callable) -> Callable:
+        def change_state(request, response):
+            try:
+                return callback(request, response)
+            except Exception as error:  # RCLError is no public name
+                self.get_logger().error(f"no transition {request.transition.id} {request.transition.label}: {error}")
+                response.success = False
+                return response
+
+        return change_state
 
     # --- helpers
 
@@ -159,6 +177,11 @@ class DsrNode(LifecycleNode):
         return guard
 
 
+def _named(error: Exception) -> str:
+    """The message of one of our errors; that of any other with its type."""
+    return str(error) if isinstance(error, DsrError) else f"{type(error).__name__}: {error}"
+
+
 def use_image_transport() -> None:
     """Gives this process shared memory large enough for images, unless the user has set a profile; before rclpy.init.
 
@@ -186,7 +209,12 @@ def run(node_class: type[DsrNode], args: list[str] | None = None, images: bool =
     if images:
         use_image_transport()
     rclpy.init(args=args)
-    node = node_class()
+    try:
+        node = node_class()
+    except DsrError as error:
+        print(f"{node_class.__name__}: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
     # Not the multi-threaded one: it halves the rate of images in Jazzy.
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -195,7 +223,7 @@ def run(node_class: type[DsrNode], args: list[str] | None = None, images: bool =
             done = TransitionCallbackReturn.SUCCESS
             if node.trigger_configure() != done or node.trigger_activate() != done:
                 return 1
-        executor.spin()
+        _spin(node, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
@@ -205,3 +233,17 @@ def run(node_class: type[DsrNode], args: list[str] | None = None, images: bool =
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _spin(node: DsrNode, executor: SingleThreadedExecutor) -> None:
+    """Spins until shutdown; what a callback of rclpy itself raises is logged and survived."""
+    while True:
+        try:
+            executor.spin()
+            return
+        except ExternalShutdownException:
+            raise
+        except Exception as error:  # the last line of defence of a running robot
+            node.count(f"executor: unexpected {type(error).__name__}: {error}", log="error")
+            if not rclpy.ok():
+                return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
 
 from dsr_core.errors import DsrError
@@ -41,6 +42,8 @@ class Parameter:
 
     def descriptor(self) -> ParameterDescriptor:
         out = ParameterDescriptor(description=self.description)
+        # Whole numbers are numbers too: stale_s:=5 shall do.
+        out.dynamic_typing = isinstance(self.default, float)
         if self.choices:
             out.additional_constraints = f"one of {', '.join(self.choices)}"
         if self.between and isinstance(self.default, float):
@@ -53,6 +56,8 @@ class Parameter:
 
     def check(self, value) -> None:
         """Raises ParameterError when the value cannot be used."""
+        if isinstance(self.default, float) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ParameterError(f"{self.name} = {value!r} is no number")
         if self.choices and value not in self.choices:
             raise ParameterError(f"{self.name} = {value!r} is not one of {', '.join(self.choices)}")
         if self.between and not self.between[0] <= value <= self.between[1]:
@@ -193,10 +198,17 @@ MEMORY = (
 
 
 def declare(node: Node, table: Sequence[Parameter], prefix: str = "") -> None:
-    """Declares parameters that are not declared yet."""
+    """Declares parameters that are not declared yet.
+
+    Raises:
+        ParameterError: a value given at start has another type, or is out of range.
+    """
     for p in table:
         if not node.has_parameter(prefix + p.name):
-            node.declare_parameter(prefix + p.name, p.default, p.descriptor())
+            try:
+                node.declare_parameter(prefix + p.name, p.default, p.descriptor())
+            except (ParameterException, InvalidParameterTypeException) as error:
+                raise ParameterError(f"{prefix}{p.name}: {error}") from None
 
 
 def read(node: Node, table: Sequence[Parameter], prefix: str = "") -> SimpleNamespace:
@@ -213,7 +225,7 @@ def read(node: Node, table: Sequence[Parameter], prefix: str = "") -> SimpleName
             p.check(value)
         except ParameterError as error:
             raise ParameterError(prefix + str(error)) from None
-        values[p.name] = value
+        values[p.name] = float(value) if isinstance(p.default, float) else value
     return SimpleNamespace(**values)
 
 

@@ -31,9 +31,10 @@ from dsr_ros.node import use_image_transport
 _NOT_PLAYED = ("/clock", "/rosout", "/parameter_events", "/diagnostics")
 _OWN_TYPES = {"dsr_ros/msg/TrackArray": "", "dsr_ros/msg/DetectionArray": "/observations"}
 _FRAME_TYPES = ("dsr_ros/msg/DetectionArray", "vision_msgs/msg/Detection2DArray", "vision_msgs/msg/Detection3DArray")
-#: Lock-step: a frame that needs later data (TF, depth) gets it after this pause, up to this much recorded time.
+#: Lock-step: a frame that needs later data (TF, depth) gets it after this pause, up to this much recorded time. It is
+#: less than the observer's max_wait_s, so that the order in which topics arrive decides nothing.
 _SOFT_WAIT_S = 0.05
-_AHEAD_NS = 1_000_000_000
+_AHEAD_NS = 400_000_000
 _GIVE_UP_AFTER = 3
 _CLOCK_STEP_S = 0.01
 

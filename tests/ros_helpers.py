@@ -63,7 +63,7 @@ class Graph:
         for key, value in parameters.items():
             command += [
                 "-p",
-                f"{key.replace('__', '.')}:={str(value).lower() if isinstance(value, bool) else value or repr('')}",
+                f"{key.replace('__', '.')}:={str(value).lower() if isinstance(value, bool) else repr('') if value == '' else value}",
             ]
         log = self.folder / f"{name}.log"
         with log.open("w") as output:
