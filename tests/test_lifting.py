@@ -136,6 +136,20 @@ def test_background_through_the_box_is_not_the_thing():
     assert abs(lift(depth, CAMERA, box).position_camera_m[2] - 3.0) < 0.25
 
 
+def test_stray_pixels_of_a_mask_do_not_count():
+    z = cuboid((0.8, 0, 3.0), (0.6, 1.0, 0.6))
+    depth, mask = render(z, plane(7.0)), z < 7
+    clean = lift(depth, CAMERA, mask=mask)
+    stray = mask.copy()
+    stray[10:50, 0] = True
+    assert np.allclose(lift(depth, CAMERA, mask=stray).position_camera_m, clean.position_camera_m, atol=0.03)
+    stray[:, 0] = True
+    inside = lift(depth, CAMERA, box_of(mask), stray)
+    assert np.allclose(inside.position_camera_m, clean.position_camera_m, atol=0.03) and not inside.truncated
+    with pytest.raises(LiftingError, match="in its box"):
+        lift(depth, CAMERA, np.array([10.0, 10, 100, 100]), mask)
+
+
 def test_invalid_pixels_do_not_count():
     z = cuboid((0, 0, 3.0), (0.6, 1.0, 0.6))
     depth = render(z, plane(7.0))

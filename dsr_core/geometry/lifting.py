@@ -73,9 +73,9 @@ class LiftingConfig:
         depth_per_width: Depth of a thing of unknown size as a multiple of its width, or of the geometric mean of width
             and height where it is wider than high.
         depth_sigma: One-sigma of that depth, as a part of it.
-        known_depth_sigma: The same where the detector gives the size but no heading.
+        known_depth_sigma: The same where the detector gives the size (a box is larger than what is in it).
         box_sigma: One-sigma of the middle of a box against the middle of the thing, as a part of the side (noise of the
-            box and perspective); half of it for a mask.
+            box, perspective, lopsided shapes).
         border_px: A box this close to the border of the image is cut by it.
         cut_sigma: Added one-sigma of a cut or hidden side, as a part of the visible side.
         hidden_fraction: A thing is occluded when nearer pixels take up at least this part of its box.
@@ -91,7 +91,7 @@ class LiftingConfig:
     near_fraction: float = 0.25
     depth_per_width: float = 1.0
     depth_sigma: float = 0.45
-    known_depth_sigma: float = 0.15
+    known_depth_sigma: float = 0.3
     box_sigma: float = 0.05
     border_px: float = 2.0
     cut_sigma: float = 0.35
@@ -172,17 +172,17 @@ def lift(
             "depth_size_differs",
             f"depth is {width}x{height}, its camera {camera.image_size}; register the depth to the image",
         )
+    if box_px is not None:
+        box = np.asarray(box_px, float)
+        if box.shape != (4,) or not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
+            raise LiftingError("bad_box", f"box {np.round(box, 1).tolist()} is not x1 < x2, y1 < y2 in pixels")
     if mask is not None:
         if mask.shape != depth_m.shape:
             raise LiftingError(
                 "mask_size_differs", f"mask has shape {mask.shape}, the depth image {depth_m.shape}; resize the mask"
             )
-        box = _mask_box(mask)
-    elif box_px is not None:
-        box = np.asarray(box_px, float)
-        if box.shape != (4,) or not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
-            raise LiftingError("bad_box", f"box {np.round(box, 1).tolist()} is not x1 < x2, y1 < y2 in pixels")
-    else:
+        box = _mask_box(mask, None if box_px is None else box)
+    elif box_px is None:
         raise LiftingError("nothing_to_lift", "a detection without 3D position needs box_px or mask")
     box_clipped = np.minimum(np.maximum(box, 0.0), (width, height, width, height))
     if box_clipped[2] - box_clipped[0] < 1 or box_clipped[3] - box_clipped[1] < 1:
@@ -208,14 +208,21 @@ def lift(
             box[1] <= config.border_px or box[3] >= height - config.border_px,
         ]
     )
-    return _centre(on_thing, ray, side, cut, hidden >= config.hidden_fraction, mask is not None, size_lwh_m, config)
+    return _centre(on_thing, ray, side, cut, hidden >= config.hidden_fraction, size_lwh_m, config)
 
 
-def _mask_box(mask: np.ndarray) -> np.ndarray:
-    """Box of a mask without the outermost 1 % of its area on each side, which stray pixels may make up."""
+def _mask_box(mask: np.ndarray, box: np.ndarray | None) -> np.ndarray:
+    """Box around a mask, but for stray pixels: outside the detection's box or the outermost 1 % on each side."""
+    origin = np.zeros(2, int)
+    if box is not None:
+        height, width = mask.shape
+        slack = 0.05 * (box[2:] - box[:2]) + 2
+        origin = np.clip((box[:2] - slack).astype(int), 0, (width, height))
+        end = np.clip((box[2:] + slack).astype(int), 0, (width, height))
+        mask = mask[origin[1] : end[1], origin[0] : end[0]]
     rows = np.flatnonzero(mask.any(axis=1))
     if not len(rows):
-        raise LiftingError("empty_mask", "the mask holds no pixel")
+        raise LiftingError("empty_mask", "the mask holds no pixel in its box")
     v0, v1 = rows[0], rows[-1] + 1
     columns = np.flatnonzero(mask[v0:v1].any(axis=0))
     u0, u1 = columns[0], columns[-1] + 1
@@ -229,7 +236,7 @@ def _mask_box(mask: np.ndarray) -> np.ndarray:
         high = np.searchsorted(cumulative, 0.99 * cumulative[-1], "left") + 1
         ends.append((first + step * low, min(first + step * high, last)))
     (x1, x2), (y1, y2) = ends
-    return np.array([x1, y1, x2, y2], float)
+    return np.array([x1, y1, x2, y2], float) + np.tile(origin, 2)
 
 
 def _depth_samples(depth_m, box, mask, config) -> tuple[np.ndarray, np.ndarray]:
@@ -317,7 +324,7 @@ def _thing_depths(z, weight, side, size_lwh_m, config) -> tuple[np.ndarray, floa
     return z[off <= 3.5 * max(spread, float(config.noise.sigma_m(middle)))], hidden
 
 
-def _centre(z, ray, side, cut, occluded, masked, size_lwh_m, config) -> Lifted:
+def _centre(z, ray, side, cut, occluded, size_lwh_m, config) -> Lifted:
     n = len(z)
     near, middle, far = float(z[n // 10]), float(z[n // 2]), float(z[n - 1 - n // 10])
     sigma_z = float(config.noise.sigma_m(middle))
@@ -340,7 +347,7 @@ def _centre(z, ray, side, cut, occluded, masked, size_lwh_m, config) -> Lifted:
     independent = max(n / 25.0, 1.0)
     sigma_front = sigma_z * np.sqrt(config.noise.systematic**2 + 1 / independent) * length
     sigma_ray = np.hypot(sigma_front, sigma_depth / 2)
-    sigma_side = config.box_sigma * lateral * (0.5 if masked else 1.0) + 0.5 * side.min() * 0.02 * front
+    sigma_side = config.box_sigma * lateral + 0.5 * side.min() * 0.02 * front
     sigma_side = np.hypot(sigma_side, config.cut_sigma * lateral * (cut | occluded))
     if cut.any() or occluded:
         sigma_ray = np.hypot(sigma_ray, 0.5 * config.cut_sigma * depth)
