@@ -30,7 +30,7 @@ def checks(listen_s: float = _LISTEN_S) -> list[dict]:
     """Everything that was looked at: dicts of name, ok, detail, fix.
 
     Args:
-        listen_s: How long to listen to the graph.
+        listen_s: How long to listen to the graph; up to twice that for nodes that have not been heard yet.
     """
     return _packages() + _transport() + _graph(listen_s)
 
@@ -97,13 +97,23 @@ def _graph(listen_s: float) -> list[dict]:
     thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
     thread.start()
     try:
+        begun = time.monotonic()
         time.sleep(listen_s)
+        # Nodes that are known but have not been heard yet speak once a second.
+        while _silent(node, heard) and time.monotonic() - begun < 2.0 * listen_s:
+            time.sleep(0.1)
         return _nodes(node, dict(heard))
     finally:
         executor.shutdown(2.0)
         thread.join(5.0)
         node.destroy_node()
         rclpy.try_shutdown(context=context)
+
+
+def _silent(node: Node, heard: dict[str, DiagnosticStatus]) -> bool:
+    publishers = node.get_publishers_info_by_topic("/diagnostics")
+    names = {f"{p.node_namespace}/{p.node_name}".strip("/") for p in publishers}
+    return any(name not in heard for name in names if name.endswith(("observer", "memory")))
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
