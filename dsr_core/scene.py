@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +182,7 @@ class Scene:
         """A scene from world-to-camera ("extrinsic") poses (T, 4, 4), the inverse of `T_world_camera`."""
         return cls(T_world_camera=tf.invert(tf.check_rigid(T_camera_world, "T_camera_world")), **fields)
 
-    @property
+    @cached_property
     def end_s(self) -> float:
         """Stamp of the newest data in seconds (0 for an empty scene)."""
         ends = [float(t.stamps_s[-1]) for t in self.tracks.values() if len(t)]

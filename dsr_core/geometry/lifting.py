@@ -74,6 +74,8 @@ class LiftingConfig:
             and height where it is wider than high.
         depth_sigma: One-sigma of that depth, as a part of it.
         known_depth_sigma: The same where the detector gives the size (a box is larger than what is in it).
+        turned_depth_sigma: The same where it gives the heading, too.
+        fill: Where it does: distance from the visible surface to the centre, as a part of that of a solid box.
         box_sigma: One-sigma of the middle of a box against the middle of the thing, as a part of the side (noise of the
             box, perspective, lopsided shapes).
         border_px: A box this close to the border of the image is cut by it.
@@ -92,6 +94,8 @@ class LiftingConfig:
     depth_per_width: float = 1.0
     depth_sigma: float = 0.45
     known_depth_sigma: float = 0.3
+    turned_depth_sigma: float = 0.25
+    fill: float = 0.9
     box_sigma: float = 0.05
     border_px: float = 2.0
     cut_sigma: float = 0.35
@@ -106,6 +110,7 @@ class LiftingConfig:
             "depth_per_width",
             "depth_sigma",
             "known_depth_sigma",
+            "turned_depth_sigma",
             "box_sigma",
             "border_px",
             "cut_sigma",
@@ -151,6 +156,7 @@ def lift(
     mask: np.ndarray | None = None,
     size_lwh_m: np.ndarray | None = None,
     config: LiftingConfig = LiftingConfig(),
+    rotation_camera_thing: np.ndarray | None = None,
 ) -> Lifted:
     """Places one thing by its box and/or mask.
 
@@ -161,6 +167,8 @@ def lift(
         mask: (H, W) bool, or None.
         size_lwh_m: (3,) length, width, height where the detector knows them.
         config: Constants.
+        rotation_camera_thing: (3, 3) from the thing's frame (x forward, y left, z up) to the optical frame, or None;
+            with the size it tells how deep the thing is along the ray.
 
     Raises:
         LiftingError: `reason` is one of nothing_to_lift, bad_box, mask_size_differs, depth_size_differs, outside_image,
@@ -208,7 +216,10 @@ def lift(
             box[1] <= config.border_px or box[3] >= height - config.border_px,
         ]
     )
-    return _centre(on_thing, ray, side, cut, hidden >= config.hidden_fraction, size_lwh_m, config)
+    turned = None
+    if mask is not None and rotation_camera_thing is not None and _known(size_lwh_m):
+        turned = _turned_box(z, on_thing, ray, size_lwh_m, rotation_camera_thing, config)
+    return _centre(on_thing, ray, side, cut, hidden >= config.hidden_fraction, size_lwh_m, turned, config)
 
 
 def _mask_box(mask: np.ndarray, box: np.ndarray | None) -> np.ndarray:
@@ -324,7 +335,19 @@ def _thing_depths(z, weight, side, size_lwh_m, config) -> tuple[np.ndarray, floa
     return z[off <= 3.5 * max(spread, float(config.noise.sigma_m(middle)))], hidden
 
 
-def _centre(z, ray, side, cut, occluded, size_lwh_m, config) -> Lifted:
+def _turned_box(z, on_thing, ray, size_lwh_m, rotation_camera_thing, config) -> tuple[float, float]:
+    """Mean depth of the visible surface of a thing of known size and heading, and twice the way on to its centre.
+
+    The visible surface of a solid box lies 1 / (2 sum_i |n_i u| / s_i) in front of its centre on average over its
+    pixels, for the ray u and its axes n_i with the sizes s_i.
+    """
+    across = np.abs(ray @ rotation_camera_thing) / np.linalg.norm(ray)
+    noise = 3 * float(config.noise.sigma_m(on_thing[0]))
+    surface = z[(z >= on_thing[0]) & (z <= on_thing[0] + across @ size_lwh_m + noise)]
+    return float(surface.mean()), config.fill / float(across @ (1.0 / size_lwh_m))
+
+
+def _centre(z, ray, side, cut, occluded, size_lwh_m, turned, config) -> Lifted:
     n = len(z)
     near, middle, far = float(z[n // 10]), float(z[n // 2]), float(z[n - 1 - n // 10])
     sigma_z = float(config.noise.sigma_m(middle))
@@ -333,15 +356,18 @@ def _centre(z, ray, side, cut, occluded, size_lwh_m, config) -> Lifted:
     front = near + _Q10 * sigma_z * min(1.0, sigma_z / spread)
     # A silhouette lies at the front of a flat thing and at the middle of a round one.
     lateral = side * middle
-    if _known(size_lwh_m):
+    length = float(np.linalg.norm(ray))
+    unit = ray / length
+    if turned is not None:
+        front, depth = turned
+        sigma_depth = config.turned_depth_sigma * depth
+    elif _known(size_lwh_m):
         depth = 0.5 * float(size_lwh_m[0] + size_lwh_m[1])
         sigma_depth = 0.35 * abs(float(size_lwh_m[0] - size_lwh_m[1])) + config.known_depth_sigma * depth
     else:
         visible = max(far - near - 2 * _Q10 * sigma_z, 0.0)
         depth = max(config.depth_per_width * float(np.sqrt(lateral[0] * lateral.min())), 1.3 * visible)
         sigma_depth = config.depth_sigma * depth
-    length = float(np.linalg.norm(ray))
-    unit = ray / length
     # Perspective: seen from near, the middle of the box points at the middle of the front part of the thing.
     position = ray * front + unit * depth / 2
     independent = max(n / 25.0, 1.0)
@@ -366,4 +392,4 @@ def _centre(z, ray, side, cut, occluded, size_lwh_m, config) -> Lifted:
 
 
 def _known(size_lwh_m) -> bool:
-    return size_lwh_m is not None and bool(np.isfinite(size_lwh_m).all())
+    return size_lwh_m is not None and bool(np.isfinite(size_lwh_m).all() and np.min(size_lwh_m) > 0)

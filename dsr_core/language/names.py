@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _ARTICLES = frozenset("the a an this that these those our my your its his her their some any".split())
 _ROBOT = frozenset(
@@ -81,6 +82,7 @@ def _singular(word: str) -> str:
     return word
 
 
+@lru_cache(maxsize=65536)
 def same_class(asked: str, seen: str) -> bool:
     """Whether a thing labelled `seen` may be called `asked`.
 

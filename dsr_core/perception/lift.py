@@ -93,6 +93,7 @@ def _place(detection: Detection, frame: Frame, T_world_camera: np.ndarray, confi
         LiftingError: reason no_depth, no_camera, not_finite, or one of `geometry.lifting.lift`.
     """
     size = _finite(detection.size_lwh_m)
+    turned = _rotation(detection.orientation_camera_xyzw)
     if detection.position_camera_m is not None:
         position = np.asarray(detection.position_camera_m, float)
         if position.shape != (3,) or not np.isfinite(position).all():
@@ -107,17 +108,13 @@ def _place(detection: Detection, frame: Frame, T_world_camera: np.ndarray, confi
             raise LiftingError("no_depth", f"{detection.label!r} has no 3D position and the frame no depth image")
         if frame.camera is None:
             raise LiftingError("no_camera", f"{detection.label!r} has no 3D position and the frame no camera_info")
-        lifted = lift(frame.depth_m, frame.camera, detection.box_px, detection.mask, size, config.depth)
+        lifted = lift(frame.depth_m, frame.camera, detection.box_px, detection.mask, size, config.depth, turned)
         position = lifted.position_camera_m
         covariance = lifted.covariance_camera + np.eye(3) * config.min_sigma_m**2
         if size is None and not (lifted.truncated or lifted.occluded):
             size = lifted.size_dwh_m
     R = T_world_camera[:3, :3]
-    orientation = _finite(detection.orientation_camera_xyzw)
-    if orientation is not None and np.linalg.norm(orientation) > 1e-9:
-        orientation = tf.quaternions_from_matrices(R @ tf.matrices_from_quaternions(orientation))
-    else:
-        orientation = None
+    orientation = None if turned is None else tf.quaternions_from_matrices(R @ turned)
     box = _finite(detection.box_px)
     if box is None and detection.mask is not None:
         box = _mask_bounds(detection.mask)
@@ -164,6 +161,12 @@ def _finite(values) -> np.ndarray | None:
         return None
     values = np.asarray(values, float)
     return values if np.isfinite(values).all() else None
+
+
+def _rotation(quaternion_xyzw) -> np.ndarray | None:
+    """(3, 3) of a quaternion, or None where it is absent or no rotation."""
+    q = _finite(quaternion_xyzw)
+    return None if q is None or np.linalg.norm(q) <= 1e-9 else tf.matrices_from_quaternions(q)
 
 
 def _mask_bounds(mask: np.ndarray) -> np.ndarray | None:

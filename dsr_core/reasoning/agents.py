@@ -53,15 +53,24 @@ def span(scene: Scene, agent: Agent) -> tuple[float, float]:
     """First and last second at which the agent was really seen (for the robot: at which its pose is known)."""
     if agent.name == "map" and agent.track is None:
         return -np.inf, np.inf
-    stamps = agent.track.stamps_s[agent.track.observed] if agent.track else _ego_stamps(scene, agent)
-    if not len(stamps):
+    if agent.track is None:
+        _require_pose(scene, agent)
+        return float(scene.stamps_s[0]), float(scene.stamps_s[-1])
+    observed = agent.track.observed
+    if not observed.any():
         raise DeclineError("NOT_OBSERVED", f"{agent.label} was never observed", ())
-    return float(stamps[0]), float(stamps[-1])
+    first, last = int(observed.argmax()), len(observed) - 1 - int(observed[::-1].argmax())
+    return float(agent.track.stamps_s[first]), float(agent.track.stamps_s[last])
 
 
-def _ego_stamps(scene: Scene, agent: Agent) -> np.ndarray:
-    _ego_poses(scene, agent)
-    return scene.stamps_s
+def _require_pose(scene: Scene, agent: Agent) -> None:
+    if not len(scene.stamps_s) or (scene.T_world_camera is None and scene.T_world_base is None):
+        raise DeclineError(
+            "NO_POSE",
+            f"the pose of the {agent.name} is not known;"
+            f" publish /tf (or odometry) from {scene.world_frame} to the {agent.name}",
+            tuple(scene.tracks)[:20],
+        )
 
 
 def _ego_poses(scene: Scene, agent: Agent) -> np.ndarray:
@@ -69,14 +78,8 @@ def _ego_poses(scene: Scene, agent: Agent) -> np.ndarray:
 
     Where only the camera's pose is known the camera stands for the robot, and the other way round.
     """
+    _require_pose(scene, agent)
     camera, base = scene.T_world_camera, scene.T_world_base
-    if not len(scene.stamps_s) or (camera is None and base is None):
-        raise DeclineError(
-            "NO_POSE",
-            f"the pose of the {agent.name} is not known;"
-            f" publish /tf (or odometry) from {scene.world_frame} to the {agent.name}",
-            tuple(scene.tracks)[:20],
-        )
     if (agent.name == "camera" and camera is not None) or base is None:
         T = camera.copy()
         T[:, :3, :3] = camera[:, :3, :3] @ tf.R_BODY_OPTICAL.T

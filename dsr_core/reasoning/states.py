@@ -122,10 +122,12 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
 def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DEFAULT_RULES) -> bool:
     """Whether positions (T, 3) left their place at any time: a quick summary of `motion_states`."""
     t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
-    parts = np.array_split(np.arange(len(t)), min(8, max(len(t) // 3, 1)))
-    centres = np.stack([p[i].mean(axis=0) for i in parts])
-    middles = np.array([t[i].mean() for i in parts])
-    noise = change_sigma(np.median(sigma_m), np.abs(middles - middles[:, None]), min(len(i) for i in parts) * 2, rules)
+    parts = min(8, max(len(t) // 3, 1))
+    starts = np.arange(parts) * len(t) // parts
+    counts = np.diff(np.append(starts, len(t)))
+    centres = np.add.reduceat(p, starts, axis=0) / counts[:, None]
+    middles = np.add.reduceat(t, starts) / counts
+    noise = change_sigma(float(np.mean(sigma_m)), np.abs(middles - middles[:, None]), 2 * counts.min(), rules)
     noise = noise * _THREE_AXES
     least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
     least = max(least, _ROUNDING * float(np.abs(p).max(initial=0.0)))
