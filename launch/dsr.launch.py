@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
-
-from launch import LaunchDescription
 
 # The same in the checkout and in share/dsr_ros.
 _CONFIG = Path(__file__).resolve().parents[1] / "config"

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import rclpy
-from dsr_ros.msg import Answer, TrackArray
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -18,6 +17,7 @@ from rclpy.parameter import Parameter
 
 from dsr_ros import convert, qos
 from dsr_ros.client import AskClient
+from dsr_ros.msg import Answer, TrackArray
 
 REPO = Path(__file__).resolve().parents[1]
 

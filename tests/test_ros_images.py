@@ -9,8 +9,6 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("dsr_ros.msg")
 
-from dsr_ros.msg import Detection as DetectionMessage
-from dsr_ros.msg import DetectionArray
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from ros_helpers import Graph, Peer, document, wait_until, without_age
@@ -24,6 +22,8 @@ from dsr_core.sources import ros_image
 from dsr_core.sources.bag_writer import BagWriter
 from dsr_core.values import Detection, Frame
 from dsr_ros import convert, qos
+from dsr_ros.msg import Detection as DetectionMessage
+from dsr_ros.msg import DetectionArray
 from dsr_ros.observer import ObserverNode
 
 WIDTH, HEIGHT = 160, 120

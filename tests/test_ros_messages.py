@@ -12,7 +12,6 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("dsr_ros.msg")
 
-from dsr_ros.srv import Ask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
@@ -24,6 +23,7 @@ from dsr_core.reasoning.answer import Answer, Declined, State
 from dsr_core.sources import ros_image
 from dsr_core.values import FrameObservations, Observation
 from dsr_ros import convert, image, msg, validate
+from dsr_ros.srv import Ask
 
 ORIGIN_NS = 1_000_000_123_456_789
 number = st.floats(-1e6, 1e6, allow_nan=False)

@@ -8,8 +8,6 @@ pytest.importorskip("dsr_ros.msg")
 from action_msgs.msg import GoalStatus
 from data import shared
 from diagnostic_msgs.msg import DiagnosticArray
-from dsr_ros.action import AskLong
-from dsr_ros.srv import GetTracks
 from rclpy.action import ActionClient
 from ros_helpers import Graph, Peer, document, seconds, wait_until, without_age
 from std_srvs.srv import Trigger
@@ -20,6 +18,8 @@ from dsr_core.sources import open_source
 from dsr_core.sources.convert import BAG_START_NS
 from dsr_core.sources.convert import convert as write_bag
 from dsr_ros import convert, qos
+from dsr_ros.action import AskLong
+from dsr_ros.srv import GetTracks
 
 SEQUENCE = "0012"
 END_S = 7.7

@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("dsr_ros.msg")
 
-from dsr_ros.msg import Detection, DetectionArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -21,6 +20,7 @@ from tf2_msgs.msg import TFMessage
 
 from dsr_ros import convert, doctor, qos
 from dsr_ros.client import AskClient, AskError, ask_service
+from dsr_ros.msg import Detection, DetectionArray
 
 START_NS = 3_000_000_000_000
 FRAME = "camera_optical_frame"

@@ -1,14 +1,15 @@
 """Argoverse 2 logs: a made-up log with known motion, and the real ones."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from pyarrow import feather
 
 from dsr_core.errors import SourceError
 from dsr_core.geometry import transforms as tf
 from dsr_core.sources import av2, open_source
 from tests.data import shared
+
+pa = pytest.importorskip("pyarrow")
+feather = pytest.importorskip("pyarrow.feather")
 
 START_NS = 315_971_916_960_141_000
 

@@ -16,12 +16,12 @@ PROGRAMS = ("observer", "memory", "player", "dsr")
 def check_imports(install: Path) -> None:
     """The package, its interfaces and the library are the installed ones."""
     import ament_index_python.packages
-    import dsr_ros.action
-    import dsr_ros.msg
-    import dsr_ros.srv
 
     import dsr_core
     import dsr_ros
+    import dsr_ros.action
+    import dsr_ros.msg
+    import dsr_ros.srv
 
     for module in (dsr_core, dsr_ros, dsr_ros.msg, dsr_ros.srv, dsr_ros.action):
         assert install in Path(module.__file__).absolute().parents, f"{module.__name__} comes from {module.__file__}"
