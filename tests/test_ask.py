@@ -162,6 +162,12 @@ def test_nearest_and_fastest(scene):
         )
 
 
+def test_a_few_samples_tell_who_moves():
+    scene = fake_scene(fake_track("1", "car", velocity=(14, 0, 0), duration_s=0.3, sigma_m=0.05), duration_s=0.3)
+    answer = dsr_core.ask(scene, {"kind": "distance", "subject": "1", "object": "robot"})
+    assert answer.motion == {"ego": "still", "object": "moving"}
+
+
 def test_an_instant_is_a_window():
     scene = fake_scene(fake_track("1", "car", start=(10, -5, 0), velocity=(0, 2, 0)))
     at = dsr_core.ask(scene, {"kind": "direction", "subject": "1", "window": [5.0, 5.0]})

@@ -122,7 +122,7 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
 def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DEFAULT_RULES) -> bool:
     """Whether positions (T, 3) left their place at any time: a quick summary of `motion_states`."""
     t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
-    parts = min(8, max(len(t) // 3, 1))
+    parts = min(8, max(len(t) // 3, 2), len(t))
     starts = np.arange(parts) * len(t) // parts
     counts = np.diff(np.append(starts, len(t)))
     centres = np.add.reduceat(p, starts, axis=0) / counts[:, None]
