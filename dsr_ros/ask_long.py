@@ -67,7 +67,7 @@ class AskLongServer:
         self.advance()
 
     def _window_end(self, request) -> float | None:
-        """Second at which the asked window ends; None where no window was asked (or it is malformed: `answer` tells)."""
+        """Second at which the asked window ends; None where none was asked (a malformed one: `answer` tells)."""
         model = self._node.model
         try:
             given = convert.question_from_request(request, model.origin_ns or 0, model.newest_s)
@@ -100,7 +100,8 @@ class AskLongServer:
                 return None
             return self._declined(
                 "TIMEOUT",
-                f"the window ends at {until_s:.3f} s, the newest data after {most_s:.1f} s of waiting is of {newest_s:.3f} s",
+                f"the window ends at {until_s:.3f} s, but after {most_s:.1f} s of waiting the newest data is of"
+                f" {newest_s:.3f} s",
             )
         request = goal.request
         # The time of waiting was allowed; it is the work itself that `answer` times.

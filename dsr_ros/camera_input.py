@@ -72,7 +72,8 @@ class CameraInput:
         kind = kinds[t.detections_type]
         if kind is None:
             raise parameters.ParameterError(
-                f"{self.name}.detections_type = {t.detections_type!r} needs the package vision_msgs, which is not installed"
+                f"{self.name}.detections_type = {t.detections_type!r} needs the package vision_msgs, which is not"
+                " installed"
             )
         self._subscribe(kind, t.detections_topic, self._on_detections, qos.sensor(reliability))
         if t.info_topic:
@@ -92,9 +93,10 @@ class CameraInput:
         """Subscribes an image once it is published, in the transport that is there; raw is preferred."""
         paired = []
         for stream in ("rgb", "depth"):
-            base = self._topic(stream)
-            if not base:
+            if not self._topic(stream):
                 continue
+            # Remappings of the image's topic hold for its compressed forms as well.
+            base = self.node.resolve_topic_name(self._topic(stream))
             if stream in self._images:
                 if self.node.count_publishers(self._images[stream][1]):
                     paired.append(stream)
@@ -191,12 +193,11 @@ class CameraInput:
         """One line, or "" when frames come out."""
         t = self.topics
         if not self.meters["detections"].count:
-            if not self.node.count_publishers(t.detections_topic):
+            if not self.node.count_publishers(self.node.resolve_topic_name(t.detections_topic)):
                 return f"{self.name}: no node publishes {t.detections_topic} (is the detector running?)"
-            problem = self._newest_count(f"{t.detections_topic}: ")
-            return (
-                problem
-                or f"{self.name}: nothing has come on {t.detections_topic} (QoS {self.node.settings.reliability}: does its publisher offer that?)"
+            asked = self.node.settings.reliability
+            return self._newest_count(f"{t.detections_topic}: ") or (
+                f"{self.name}: nothing has come on {t.detections_topic} (asked for {asked}: does its publisher offer that?)"
             )
         silent_s = self.meters["detections"].silent_s()
         if silent_s > 2.0:

@@ -45,7 +45,7 @@ class MemoryNode(DsrNode):
         self.model = WorldModel(WorldConfig(memory_s=s.memory_s, max_tracks=s.max_tracks), s.world_frame)
         self.meter = Meter(time.monotonic_ns)
         self.markers = Markers()
-        self._last_markers_ns = 0
+        self._last_markers_ns = self._last_tracks_ns = 0
         self.last_clear = ""
         self.asked = self.declined = 0
         self._world_frame_seen = False
@@ -119,17 +119,23 @@ class MemoryNode(DsrNode):
         self.model = WorldModel(self.model.config, world_frame)
 
     def _publish(self, stamp_ns: int) -> None:
-        tracks = self.model.tracks()
-        world_frame = self.model.world_frame
+        # Without listeners once a second is enough for those who come later and get the last message.
+        outputs = (self._tracks_out, self._markers_out)
+        listeners = self._vision_out.listened or any(o.get_subscription_count() for o in outputs)
+        if listeners or stamp_ns - self._last_tracks_ns >= convert.SECOND_NS:
+            self._publish_tracks(stamp_ns)
+
+    def _publish_tracks(self, stamp_ns: int) -> None:
+        self._last_tracks_ns = stamp_ns
+        tracks, world_frame = self.model.tracks(), self.model.world_frame
         message = convert.tracks_to_message(tracks, stamp_ns, self.model.origin_ns, world_frame)
         self._tracks_out.publish(message)
         self._vision_out.publish(message)
         due = stamp_ns - self._last_markers_ns >= 1e9 / self.settings.marker_rate_hz
         if due and self._markers_out.get_subscription_count():
             self._last_markers_ns = stamp_ns
-            self._markers_out.publish(
-                self.markers.message(tracks, stamp_ns, world_frame, self.settings.marker_lifetime_s)
-            )
+            lifetime_s = self.settings.marker_lifetime_s
+            self._markers_out.publish(self.markers.message(tracks, stamp_ns, world_frame, lifetime_s))
 
     def clock_jumped_back(self, now_ns: int) -> None:
         # Stamps may have told it before the clock did: then what is remembered is new already.
@@ -142,7 +148,7 @@ class MemoryNode(DsrNode):
         self.last_clear = reason
         self.counts["memory cleared"] += 1
         self.model.clear()
-        self._last_markers_ns = 0
+        self._last_markers_ns = self._last_tracks_ns = 0
         self._markers_out.publish(self.markers.clear(self.model.world_frame))
 
     # --- questions
@@ -175,9 +181,8 @@ class MemoryNode(DsrNode):
     def _ask(self, request) -> Answer:
         for name in ("question", "query_json"):
             if len(getattr(request, name)) > self.settings.max_question_chars:
-                raise QueryError(
-                    f"{name} has {len(getattr(request, name))} characters, at most {self.settings.max_question_chars} are read"
-                )
+                most = self.settings.max_question_chars
+                raise QueryError(f"{name} has {len(getattr(request, name))} characters, at most {most} are read")
         origin_ns, newest_s = self.model.origin_ns, self.model.newest_s
         given = convert.question_from_request(request, origin_ns or 0, newest_s)
         question = given["question"]
@@ -228,8 +233,8 @@ class MemoryNode(DsrNode):
         samples = sum(len(scene.tracks[i].between(start_s, end_s)) for i in ids)
         if samples > self.settings.max_history_samples:
             raise QueryError(
-                f"{samples} samples asked, at most {self.settings.max_history_samples} are sent: narrow the window or name ids"
-                " (or use ~/save_scene)"
+                f"{samples} samples asked, at most {self.settings.max_history_samples} are sent: narrow the window or"
+                " name ids (or use ~/save_scene)"
             )
         response.frames = convert.histories_to_messages(scene, start_s, end_s, ids)
         response.message = f"{len(ids)} tracks, {samples} samples"

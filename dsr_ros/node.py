@@ -185,7 +185,8 @@ def _named(error: Exception) -> str:
 def use_image_transport() -> None:
     """Gives this process shared memory large enough for images, unless the user has set a profile; before rclpy.init.
 
-    Fast DDS' default segment of 512 kB loses most best-effort images. Jazzy reads the first name, later ones the second.
+    Fast DDS' default segment of 512 kB loses most best-effort images. Jazzy reads the first name, later distributions
+    the second.
     """
     here = Path(__file__).resolve()
     for folder in (here.parents[1] / "config", Path(sys.prefix) / "share" / "dsr_ros" / "config"):

@@ -193,7 +193,8 @@ class Player(Node):
                     self.given_up += 1
                     if self.given_up <= _GIVE_UP_AFTER:
                         self.get_logger().warning(
-                            f"no tracks for the frame at {stamp_ns * 1e-9:.3f} s after {patience_s:g} s; /diagnostics says why"
+                            f"no tracks for the frame at {stamp_ns * 1e-9:.3f} s after {patience_s:g} s;"
+                            " /diagnostics says why"
                         )
                 else:
                     return

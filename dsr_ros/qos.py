@@ -1,7 +1,7 @@
 """Every QoS profile of the package, by purpose; nobody spells QoS elsewhere.
 
-Sensors follow the parameter `reliability`: `best_effort` (the newest data counts, nothing blocks the robot) or `reliable`
-(replays and tests: nothing is lost).
+Sensors follow the parameter `reliability`: `best_effort` (the newest data counts, nothing blocks the robot) or
+`reliable` (replays and tests: nothing is lost).
 """
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy

@@ -37,7 +37,8 @@ def make_buffer(backend: str, cache_s: float, tolerance_s: float) -> TransformBu
         except ImportError:
             if backend == "tf2":
                 raise DependencyError(
-                    "tf_backend = tf2 needs tf2_ros (apt: ros-<distro>-tf2-ros-py); auto takes our own where it is absent"
+                    "tf_backend = tf2 needs tf2_ros (apt: ros-<distro>-tf2-ros-py); auto takes our own where that is"
+                    " absent"
                 ) from None
         else:
             return Tf2Buffer(tf2_ros, cache_s, tolerance_s)

@@ -23,7 +23,8 @@ def stamp_ns(stamp, what: str) -> int:
         )
     if stamp.sec < 0 or stamp.nanosec >= 1_000_000_000:
         raise MessageError(
-            f"{what} has stamp {stamp.sec} s + {stamp.nanosec} ns, which is no time; its driver fills header.stamp wrongly"
+            f"{what} has stamp {stamp.sec} s + {stamp.nanosec} ns, which is no time;"
+            " its driver fills header.stamp wrongly"
         )
     return stamp.sec * 1_000_000_000 + stamp.nanosec
 
@@ -80,5 +81,6 @@ def camera_info(message, what: str) -> None:
         raise MessageError(f"{what} has size {message.width}x{message.height}; its driver sends no image size")
     if not (message.k[0] > 0 and message.k[4] > 0):
         raise MessageError(
-            f"{what} has focal lengths {message.k[0]}, {message.k[4]}: the camera is not calibrated; give its driver a calibration file"
+            f"{what} has focal lengths {message.k[0]}, {message.k[4]}: the camera is not calibrated;"
+            " give its driver a calibration file"
         )

@@ -29,8 +29,13 @@ class TracksOut:
         if array is not None:
             self._publisher = node.create_publisher(array, "tracks_vision", qos.results())
 
+    @property
+    def listened(self) -> bool:
+        """Whether anybody subscribes."""
+        return self._publisher is not None and self._publisher.get_subscription_count() > 0
+
     def publish(self, tracks: TrackArray) -> None:
-        if self._publisher is not None and self._publisher.get_subscription_count():
+        if self.listened:
             self._publisher.publish(to_detection3d_array(tracks))
 
     def destroy(self) -> None:

@@ -30,7 +30,7 @@ ARGUMENTS = [
 
 
 def _big_shared_memory() -> dict:
-    """Fast DDS loses images in its default segment; the first name is Jazzy's, the second that of later distributions."""
+    """Fast DDS loses images in its default segment; the first name is Jazzy's, the second that of later ones."""
     names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
     profile = str(_CONFIG / "fastdds_images.xml")
     return {name: EnvironmentVariable(name, default_value=profile) for name in names}

@@ -22,6 +22,10 @@ from dsr_ros.msg import Answer, TrackArray
 REPO = Path(__file__).resolve().parents[1]
 
 
+def _yaml(value):
+    return str(value).lower() if isinstance(value, bool) else "''" if value == "" else value
+
+
 class Graph:
     """Starts nodes and ends them all; their output is kept for assertions.
 
@@ -63,7 +67,7 @@ class Graph:
         for key, value in parameters.items():
             command += [
                 "-p",
-                f"{key.replace('__', '.')}:={str(value).lower() if isinstance(value, bool) else repr('') if value == '' else value}",
+                f"{key.replace('__', '.')}:={_yaml(value)}",
             ]
         log = self.folder / f"{name}.log"
         with log.open("w") as output:

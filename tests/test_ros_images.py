@@ -1,4 +1,4 @@
-"""The RGB-D road through the observer: encodings, transports, distortion, unregistered depth, several cameras, odometry."""
+"""RGB-D through the observer: encodings, transports, distortion, unregistered depth, several cameras, odometry."""
 
 import array
 import itertools

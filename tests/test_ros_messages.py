@@ -45,7 +45,8 @@ def answers(draw):
     return Answer(
         answer=draw(text), kind=draw(st.sampled_from(["distance", ""])),
         states=tuple(draw(st.lists(st.builds(State, text, second, second), max_size=3))),
-        value=draw(optional), sigma=draw(optional), margin=draw(optional), unit=draw(st.sampled_from([None, "m", "m/s"])),
+        value=draw(optional), sigma=draw(optional), margin=draw(optional),
+        unit=draw(st.sampled_from([None, "m", "m/s"])),
         confidence=draw(st.integers(0, 64)) / 64, choice=choices[index] if index >= 0 else None, choice_index=index,
         choice_probabilities=tuple(draw(st.lists(st.sampled_from([0.25, 0.5]), max_size=4))), declined=declined,
         viewpoint=draw(st.sampled_from([{}, {"agent": "robot", "mode": "relative", "at": None}])),
@@ -89,7 +90,8 @@ def test_observations_come_back_exactly():
     T = tf.make_transform(tf.matrices_from_quaternions(tf.yaw_to_quaternion_xyzw(0.7)), rng.normal(size=3))
     bare = _observation(rng, size_lwh_m=None, box_px=None, orientation_world_xyzw=None, id="")
     frame = FrameObservations(
-        ORIGIN_NS, (_observation(rng), bare), T_world_camera=T, T_world_base=tf.invert(T), K=np.diag([5.0, 6.0, 1.0]), image_size=(640, 480)
+        ORIGIN_NS, (_observation(rng), bare), T_world_camera=T, T_world_base=tf.invert(T),
+        K=np.diag([5.0, 6.0, 1.0]), image_size=(640, 480),
     )  # fmt: skip
     back = convert.observations_from_message(through_the_wire(convert.observations_to_message(frame, "odom", "front")))
     assert back.stamp_ns == frame.stamp_ns and back.image_size == frame.image_size

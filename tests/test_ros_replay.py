@@ -1,4 +1,4 @@
-"""KITTI with a real detector's boxes -> bag -> real nodes -> service: the same answers as offline on the same detections."""
+"""KITTI with a real detector's boxes -> bag -> real nodes -> service: the same answers as offline."""
 
 import pytest
 
@@ -117,7 +117,7 @@ def test_the_fields_of_a_live_answer(first, peer, recording):
     assert answer.header.frame_id == "odom"
     assert convert.from_time(answer.origin) == BAG_START_NS
     assert seconds(answer, answer.header.stamp) == pytest.approx(END_S)
-    assert list(answer.track_ids)[0] == query["subject"] and answer.unit == "m" and answer.value > 0
+    assert answer.track_ids[0] == query["subject"] and answer.unit == "m" and answer.value > 0
     assert answer.states[0].label in ("increasing", "constant", "decreasing")
     assert [seconds(answer, answer.start), seconds(answer, answer.end)] == pytest.approx(
         document(answer)["evidence"]["window"]
