@@ -49,6 +49,8 @@ def test_the_installed_distribution_is_this_one():
     try:
         installed = metadata.distribution("dsr_ros")
     except metadata.PackageNotFoundError:
+        installed = None
+    if installed is None or (installed.read_text("INSTALLER") or "").strip() != "pip":
         pytest.skip("dsr_ros is not installed by pip here (a colcon workspace)")
     assert installed.version == PROJECT["version"]
     assert {e.name for e in installed.entry_points if e.group == "console_scripts"} == set(PROJECT["scripts"])
