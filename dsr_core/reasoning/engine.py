@@ -289,13 +289,14 @@ def _judge(query: ResolvedQuery, measured, t, config) -> judge.Judgement:
 
 
 def _predict(query: ResolvedQuery, position: q.Series, t, config) -> judge.Judgement:
-    velocity, sigma = q.heading(position, float(t[-1]), config)
+    # The slope over the last second: half a second to either side of half a second ago.
+    velocity, sigma = q.heading(position, float(t[-1]) - config.speed_half_window_s, config)
     speed = float(np.linalg.norm(velocity))
-    threshold = config.sigmas * sigma
-    if not speed > max(threshold, 1e-9):
+    # A velocity whose noise is half of it points within half a radian of its direction.
+    if not speed * config.uncertain_angle_rad > max(sigma, 1e-9):
         raise DeclineError(
             "TOO_UNCERTAIN",
-            f"{query.subject.label} moves at {speed:.2f} m/s, no more than noise ({threshold:.2f} m/s):"
+            f"{query.subject.label} moves at {speed:.2f} m/s, which noise of {sigma:.2f} m/s (one sigma) can fake:"
             " no direction to predict",
         )
     judged = judge.direction_states([t[-1]], velocity[None], sigma / speed, config)
@@ -335,9 +336,10 @@ def _value(kind: str, measured, end_s: float, config) -> tuple[float, float]:
         x, y, _ = first.values[i]
         flat = math.hypot(x, y) / max(float(np.linalg.norm(first.values[i])), 1e-12)
         return math.atan2(y, x), float(first.sigma[i]) / max(flat, 1e-3)
-    velocity, sigma = q.heading(first, end_s, config)
     if kind == "direction_prediction":
+        velocity, sigma = q.heading(first, end_s - config.speed_half_window_s, config)
         return math.atan2(velocity[1], velocity[0]), sigma / max(float(np.hypot(*velocity[:2])), 1e-9)
+    velocity, sigma = q.heading(first, end_s, config)
     speed = float(np.linalg.norm(velocity))
     if kind == "speed_comparison":
         other, other_sigma = q.heading(measured[1], end_s, config)

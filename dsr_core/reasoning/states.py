@@ -40,18 +40,36 @@ class Judgement:
     certain: bool = True
 
 
-def change_sigma(sigma: np.ndarray, span_s: np.ndarray, samples: np.ndarray, rules: RobustRules = DEFAULT_RULES):
+def white_sigma(values: np.ndarray, sigma: float, rules: RobustRules = DEFAULT_RULES) -> float:
+    """One-sigma of the part of the noise that is new at every sample.
+
+    It is read off the second differences (their median is six times the white variance, whatever the motion); where
+    motion itself bends faster than that, or there are few samples, the white share of `sigma` is the upper bound.
+
+    Args:
+        values: (T,) or (T, k) evenly sampled series. sigma: one-sigma of a sample, all its noise.
+    """
+    bound = sigma * math.sqrt(1.0 - rules.drift_share)
+    if len(values) < 8:
+        return bound
+    bends = np.abs(values[2:] - 2.0 * values[1:-1] + values[:-2])
+    return min(bound, float(np.median(bends, axis=0).max()) * 1.4826 / math.sqrt(6.0))
+
+
+def change_sigma(sigma, span_s, samples, rules: RobustRules = DEFAULT_RULES, white=None):
     """One-sigma of the change of a fitted line over `span_s` seconds.
 
-    The white share averages out over the samples (variance of a slope: 12 s^2 / (n L^2)); the drifting share is an
+    The white part averages out over the samples (variance of a slope: 12 s^2 / (n L^2)); the drifting part is an
     Ornstein-Uhlenbeck error, whose difference over L has the variance 2 s^2 (1 - exp(-L / tau)), plus slow growth.
 
     Args:
         sigma: One-sigma of one sample. span_s: L. samples: number of samples in the span. All broadcast.
+        white: One-sigma of the white part; None takes its share of `sigma`.
     """
-    white = 12.0 * (1.0 - rules.drift_share) / np.maximum(samples, 2)
-    drift = rules.drift_share * (2.0 * -np.expm1(-span_s / rules.drift_time_s) + span_s / rules.drift_growth_s)
-    return sigma * np.sqrt(np.minimum(white, 2.0 * (1.0 - rules.drift_share)) + drift)
+    white_variance = (1.0 - rules.drift_share) * sigma**2 if white is None else white**2
+    averaged = np.minimum(12.0 / np.maximum(samples, 2), 2.0) * white_variance
+    drift = 2.0 * -np.expm1(-span_s / rules.drift_time_s) + span_s / rules.drift_growth_s
+    return np.sqrt(averaged + rules.drift_share * drift * sigma**2)
 
 
 def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
@@ -70,13 +88,14 @@ def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULE
     pieces = [part for piece in pieces for part in _split_at_turn(x, *piece, rules.sigmas * tolerance, sigma, rules)]
 
     lines, sigma_until = _Lines(t, x[:, None]), _running(sigma)
+    white = white_sigma(x, float(sigma.mean()), rules)
 
     def judge(lo, hi):
         mean, slope, middle, span = lines.fit(lo, hi)
         mean, slope = mean[:, 0], slope[:, 0]
         change = slope * span
         reference = np.maximum(np.abs(mean), floor)
-        noise = change_sigma((sigma_until[hi] - sigma_until[lo]) / (hi - lo), span, hi - lo, rules)
+        noise = change_sigma((sigma_until[hi] - sigma_until[lo]) / (hi - lo), span, hi - lo, rules, white)
         threshold = np.maximum(rules.sigmas * noise, max(rules.fraction, _ROUNDING) * reference)
         level = np.abs(change) <= threshold
         labels = np.where(level, "constant", np.where(change > 0, "increasing", "decreasing"))
@@ -104,11 +123,13 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
     pieces = _straight_pieces(t, p, np.maximum(sigma, least / rules.sigmas), rules)
 
     lines, sigma_until = _Lines(t, p), _running(sigma)
+    white = white_sigma(p, float(sigma.mean()), rules)
 
     def judge(lo, hi):
         mean, slope, middle, span = lines.fit(lo, hi)
         change = np.linalg.norm(slope, axis=1) * span
-        noise = _THREE_AXES * change_sigma((sigma_until[hi] - sigma_until[lo]) / (hi - lo), span, hi - lo, rules)
+        sample = (sigma_until[hi] - sigma_until[lo]) / (hi - lo)
+        noise = _THREE_AXES * change_sigma(sample, span, hi - lo, rules, white)
         threshold = np.maximum(rules.sigmas * noise, least)
         labels = np.where(change > threshold, "moving", "still")
         certain = np.full(len(lo), True)
@@ -138,7 +159,7 @@ def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DE
 def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
     """States "first_faster", "same", "second_faster" of two speeds.
 
-    Where no instant alone is decisive, the means over the whole window are compared.
+    Where no instant alone is decisive, the means over such a stretch are compared.
 
     Args:
         stamps_s: (T,) increasing seconds.
@@ -148,21 +169,20 @@ def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = 
     """
     t = np.asarray(stamps_s, float)
     a, b = np.asarray(first, float), np.asarray(second, float)
-    sigma = np.broadcast_to(0.0 if sigma is None else np.asarray(sigma, float), t.shape)
+    sigma = np.broadcast_to(0.0 if sigma is None else np.asarray(sigma, float), t.shape).copy()
     difference, scale = a - b, np.maximum(np.abs(a), np.abs(b))
     scale = np.maximum(scale, 0.2 * scale.max(initial=0.0))
     threshold = np.maximum(np.maximum(rules.sigmas * sigma, rules.fraction * scale), _ROUNDING * scale)
     sides = _hysteresis(difference, threshold, 0.5 * threshold)
-    if not sides.any():
-        mean = float(_mean_over_time(t, difference))
+    for first, last in _runs_of_zero(sides):  # what no instant shows, their mean over a while may
+        run = slice(first, last + 1)
+        mean, fewer = _mean_over_time(t[run], difference[run]), _averaging(t[run], rules)
         mean_threshold = max(
-            rules.sigmas * float(np.median(sigma)) * _averaging(t, rules), rules.fraction * float(scale.mean()), _TINY
+            rules.sigmas * float(np.median(sigma[run])) * fewer, rules.fraction * float(scale[run].mean()), _TINY
         )
-        if abs(mean) > mean_threshold:
-            sides = np.full(len(t), int(np.sign(mean)))
-            threshold = np.full(len(t), mean_threshold)
-            difference = np.full(len(t), mean)
-            sigma = sigma * _averaging(t, rules)
+        if fewer < 1.0 and abs(mean) > mean_threshold:
+            sides[run] = int(np.sign(mean))
+            difference[run], threshold[run], sigma[run] = mean, mean_threshold, sigma[run] * fewer
     names = {1: "first_faster", 0: "same", -1: "second_faster"}
     judged = _from_labels(t, [names[int(s)] for s in sides], np.abs(np.abs(difference) - threshold), sigma, rules)
     # "Same" says something of two things at rest, or where the noise would let a fair difference be seen.
@@ -428,6 +448,12 @@ def _hysteresis(x, enter, leave):
             side = 1 if value > 0 else -1
         sides[i] = side
     return sides
+
+
+def _runs_of_zero(sides) -> list[tuple[int, int]]:
+    """First and last index of each run of zeros."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], sides == 0, [False]]).astype(int)))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _from_labels(t, labels: list[str], slack, sigma, rules) -> Judgement:
