@@ -173,7 +173,11 @@ def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = 
     difference, scale = a - b, np.maximum(np.abs(a), np.abs(b))
     scale = np.maximum(scale, 0.2 * scale.max(initial=0.0))
     threshold = np.maximum(np.maximum(rules.sigmas * sigma, rules.fraction * scale), _ROUNDING * scale)
-    sides = _hysteresis(difference, threshold, 0.5 * threshold)
+    # To name the faster one takes evidence; once named it stays so, forwards and backwards in time, until the speeds
+    # themselves are alike: noise that hides a difference does not make them equal.
+    alike = np.maximum(0.5 * rules.fraction * scale, _ROUNDING * scale)
+    sides = _hysteresis(difference, threshold, alike)
+    sides = np.where(sides != 0, sides, _hysteresis(difference[::-1], threshold[::-1], alike[::-1])[::-1])
     for first, last in _runs_of_zero(sides):  # what no instant shows, their mean over a while may
         run = slice(first, last + 1)
         mean, fewer = _mean_over_time(t[run], difference[run]), _averaging(t[run], rules)
