@@ -272,3 +272,23 @@ def test_hidden_cart_is_not_rendered():
     frame = rendered_frames(source)[0]
     assert "cart" not in {d.label for d in frame.detections}
     assert {"forklift", "person"} <= {d.label for d in frame.detections}
+
+
+def test_the_simulator_is_a_source_by_name():
+    import dsr_core
+    from dsr_core.errors import SourceError
+    from dsr_core.sources import open_source
+
+    scene = dsr_core.load_scene("sim:duration=3,rate=10,render=0,seed=2")
+    assert {t.label for t in scene.tracks.values()} >= {"forklift", "person"}
+    assert len(open_source("sim:duration=3,render=0")) == 30
+    with pytest.raises(SourceError, match="colour"):
+        open_source("sim:colour=red")
+
+
+def test_a_shifted_mask_does_not_wrap_round():
+    from dsr_core.sources.simulator import shifted
+
+    mask = np.zeros((4, 5), bool)
+    mask[0, 4] = mask[2, 2] = True
+    assert shifted(mask, -1, 1).tolist() == [[False] * 5, [False, False, False, True, False], [False] * 5, [False] * 5]

@@ -35,9 +35,14 @@ def open_source(
     Raises:
         SourceError: nothing there, no reader recognises it, or the reader does not know an option.
     """
+    if str(path).startswith("sim:"):
+        from dsr_core.sources.simulator import open_simulator
+
+        return open_simulator(path, detections=detections, **options)
     path = Path(path).expanduser()
     if not path.exists():
-        raise SourceError(f"{path} does not exist; give a recording: {'; '.join(r[2] for r in READERS)}")
+        known = "; ".join([*(r[2] for r in READERS), "the simulator (sim:seed=1,duration=20,render=0)"])
+        raise SourceError(f"{path} does not exist; give a recording: {known}")
     for module_name, class_name, what in READERS:
         module = importlib.import_module(f"{__name__}.{module_name}")
         if not module.recognises(path):

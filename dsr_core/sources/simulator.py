@@ -265,7 +265,7 @@ class Simulator(Source):
             box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
             box = noisy_box(box, (w, h), noise.pixel_sigma, jitter)
             if self.masks:
-                mask = np.roll(mask, jitter.integers(-1, 2, 2), axis=(0, 1)) if noise.pixel_sigma else mask
+                mask = shifted(mask, *jitter.integers(-1, 2, 2)) if noise.pixel_sigma else mask
             found.append(Detection(box_px=box, mask=mask if self.masks else None, **guess))
         for _ in range(rng.poisson(noise.false_alarms)):
             x, y = rng.uniform(0, w * 0.85), rng.uniform(h * 0.2, h * 0.8)
@@ -277,6 +277,16 @@ class Simulator(Source):
     def _any_label(rng: np.random.Generator) -> tuple[str, np.ndarray]:
         actor = script.ACTORS[rng.integers(len(script.ACTORS))]
         return actor.label, np.array(actor.size_lwh_m)
+
+
+def shifted(mask: np.ndarray, down: int, right: int) -> np.ndarray:
+    """A mask (H, W) moved by some pixels; what leaves the image is gone."""
+    out = np.zeros_like(mask)
+    h, w = mask.shape
+    out[max(down, 0) : h + min(down, 0), max(right, 0) : w + min(right, 0)] = mask[
+        max(-down, 0) : h - max(down, 0), max(-right, 0) : w - max(right, 0)
+    ]
+    return out
 
 
 def actor_poses(actor: script.Actor, at_s: np.ndarray) -> np.ndarray:
