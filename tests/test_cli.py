@@ -51,7 +51,7 @@ def test_version_from_another_process_and_folder(tmp_path):
 def test_ask(capsys, saved):
     status, out, err = dsr(capsys, "ask", saved, "is the car getting closer to me?")
     assert (status, err) == (0, "")
-    assert out.splitlines()[0].startswith("Yes: the car 12 gets closer to the robot from 0.0 s to 5.0 s")
+    assert out.splitlines()[0].startswith("Yes: car 12 gets closer to the robot from 0.0 s to 5.0 s")
     assert "decreasing 0.0-5.0 s" in out and "tracks 12" in out
 
 

@@ -20,46 +20,46 @@ def states(*labels):
 def test_words_of_each_kind():
     parked = {"ego": "moving", "object": "still"}
     assert word(states("decreasing"), "distance", NAMES, 4.25, 0.1, "m", "yes_no", "decreasing", parked) == (
-        "Yes: the car 12 gets closer to the robot from 0.0 s to 1.0 s; the car 12 is parked, the robot moves."
+        "Yes: car 12 gets closer to the robot from 0.0 s to 1.0 s; car 12 is parked, the robot moves."
     )
     assert word(states("decreasing"), "distance", NAMES, form="yes_no", asked="increasing").startswith(
-        "No: the car 12 gets"
+        "No: car 12 gets"
     )
     assert word(states("decreasing", "constant"), "distance", NAMES, 4.25, 0.1, "m") == (
-        "The car 12 gets closer to the robot from 0.0 s to 1.0 s, then keeps its distance to it until 2.0 s;"
+        "Car 12 gets closer to the robot from 0.0 s to 1.0 s, then keeps its distance to it until 2.0 s;"
         " 4.2 ± 0.1 m at 2.0 s."
     )
     assert word(states("increasing"), "distance", NAMES, 4.25, None, "m", asked="value", at_s=0.5) == (
-        "The car 12 is 4.2 m from the robot at 0.5 s; it gets farther from the robot from 0.0 s to 1.0 s."
+        "Car 12 is 4.2 m from the robot at 0.5 s; it gets farther from the robot from 0.0 s to 1.0 s."
     )
     assert word(states("increasing"), "speed", {**NAMES, "object": None, "viewer": "map"}, 3.0, None, "m/s") == (
-        "The car 12 speeds up from 0.0 s to 1.0 s; 3.0 m/s at 1.0 s."
+        "Car 12 speeds up from 0.0 s to 1.0 s; 3.0 m/s at 1.0 s."
     )
     assert word(states("moving", "still"), "motion", {**NAMES, "object": None}) == (
-        "The car 12 moves from 0.0 s to 1.0 s, then stands still until 2.0 s."
+        "Car 12 moves from 0.0 s to 1.0 s, then stands still until 2.0 s."
     )
     assert word(states("front|left", "behind"), "direction", NAMES, 0.5, None, "rad") == (
-        "The car 12 is in front of and to the left of the robot from 0.0 s to 1.0 s, then behind it until 2.0 s;"
+        "Car 12 is in front of and to the left of the robot from 0.0 s to 1.0 s, then behind it until 2.0 s;"
         " bearing 29 degrees at 2.0 s."
     )
     assert "seen from the robot" in word(states("left"), "direction", {**NAMES, "object": "bus 1"})
     assert word(states("left"), "orientation", {**NAMES, "object": None}) == (
-        "The car 12 faces left from 0.0 s to 1.0 s, seen from the robot."
+        "Car 12 faces left from 0.0 s to 1.0 s, seen from the robot."
     )
     assert word(states("front|right"), "direction_prediction", {**NAMES, "object": None}) == (
-        "The car 12 moves forward and right, seen from the robot."
+        "Car 12 moves forward and right, seen from the robot."
     )
 
 
 def test_the_answer_to_which_comes_first():
     assert word(states("first_faster"), "speed_comparison", TWO, 2.0, None, "m/s", "which", "faster") == (
-        "The car 12 is faster than the person 3 from 0.0 s to 1.0 s, by 2.0 m/s at 1.0 s."
+        "Car 12 is faster than person 3 from 0.0 s to 1.0 s, by 2.0 m/s at 1.0 s."
     )
     assert word(states("first_faster"), "speed_comparison", TWO, 2.0, None, "m/s", "which", "slower") == (
-        "The person 3 is slower than the car 12 from 0.0 s to 1.0 s, by 2.0 m/s at 1.0 s."
+        "Person 3 is slower than car 12 from 0.0 s to 1.0 s, by 2.0 m/s at 1.0 s."
     )
     assert word(states("second_faster"), "speed_comparison", TWO, -2.0, None, "m/s", "which", "faster").startswith(
-        "The person 3 is faster than the car 12"
+        "Person 3 is faster than car 12"
     )
     assert "about as fast as" in word(states("same"), "speed_comparison", TWO, 0.0, None, "m/s", "which", "faster")
 

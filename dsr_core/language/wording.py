@@ -89,7 +89,10 @@ def word(
 
 
 def _the(name: str | None) -> str:
-    return "it" if not name else name if name.startswith("the ") else f"the {name}"
+    if not name or name.startswith("the "):
+        return name or "it"
+    # With its id ("car 12") a name is a proper one; ids of data sets can be long and hold letters.
+    return name if " " in name and any(c.isdigit() for c in name.split()[-1]) else f"the {name}"
 
 
 def _other(names: Mapping[str, str | None]) -> str:
