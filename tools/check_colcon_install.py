@@ -39,17 +39,21 @@ def check_help(program: Path) -> None:
 
 
 def check_node(program: Path, name: str) -> None:
-    """The node appears on the graph under its name and ends with 0 on SIGINT."""
+    """The node becomes active under its name and ends with 0 on SIGINT."""
     import rclpy
+    from lifecycle_msgs.srv import GetState
 
     process = subprocess.Popen([program])
     rclpy.init()
     probe = rclpy.create_node("probe")
+    client = probe.create_client(GetState, f"/{name}/get_state")
+    state, deadline = "absent", time.monotonic() + 60
     try:
-        deadline = time.monotonic() + 30
-        while name not in probe.get_node_names() and process.poll() is None and time.monotonic() < deadline:
-            rclpy.spin_once(probe, timeout_sec=0.1)
-        assert name in probe.get_node_names(), f"{program} showed no node {name!r}: only {probe.get_node_names()}"
+        while state != "active" and process.poll() is None and time.monotonic() < deadline:
+            if client.wait_for_service(1.0):
+                future = client.call_async(GetState.Request())
+                rclpy.spin_until_future_complete(probe, future, timeout_sec=1.0)
+                state = future.result().current_state.label if future.done() else "silent"
     finally:
         probe.destroy_node()
         rclpy.try_shutdown()
@@ -59,6 +63,7 @@ def check_node(program: Path, name: str) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+    assert state == "active", f"{program}: node {name!r} is {state}"
     assert code == 0, f"{program} ended with {code} on SIGINT"
 
 
