@@ -6,8 +6,6 @@ Second 0 is the first accepted frame, detection or label of the recording. `T_a_
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dsr_core.errors import SceneError
+from dsr_core.files import whole_file
 from dsr_core.geometry import transforms as tf
 
 FORMAT_VERSION = 1
@@ -262,16 +261,8 @@ class Scene:
             for name in (*_SAMPLED, "size_lwh_m"):
                 if getattr(track, name) is not None:
                     arrays[f"track{i}/{name}"] = getattr(track, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                np.savez_compressed(file, **arrays)
-                file.close()
-                os.chmod(file.name, 0o644)
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with whole_file(path) as partial:
+            np.savez_compressed(partial, **arrays)
         return path
 
     @classmethod

@@ -6,13 +6,12 @@ are bottom centres in the rectified frame of camera 0, metres; angles in radians
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from dsr_core.errors import SceneError
+from dsr_core.files import whole_file
 from dsr_core.geometry import transforms as tf
 from dsr_core.scene import Scene, Track
 from dsr_core.sources.kitti import FRAME_RATE_HZ
@@ -40,11 +39,8 @@ def write_results(path: str | Path, scene: Scene, frames: int | None = None) -> 
     rows.sort(key=lambda row: row[:2])
     text = "".join(f"{frame} {number} {rest}\n" for frame, number, rest in rows)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    with whole_file(path) as partial:
+        partial.write_text(text)
     return path
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import textwrap
 from pathlib import Path
 
 import numpy as np
 
 from dsr_core.errors import DependencyError
+from dsr_core.files import whole_file
 from dsr_core.reasoning.answer import Answer
 from dsr_core.scene import Scene
 from dsr_core.view.top_view import INK, MUTED, draw_top_view
@@ -85,16 +84,8 @@ def save_picture(path: str | Path, scene: Scene, answers: list[tuple[str, Answer
         axes = place(0.75, top + 0.27, _WIDTH_IN - 2.9, 0.3)
         _draw_row(axes, question, answer, end_s, colors, last=i == len(answers) - 1)
         top += tall
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            canvas.print_png(file)
-            file.close()
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with whole_file(path) as partial:
+        canvas.print_png(str(partial))
     return path
 
 

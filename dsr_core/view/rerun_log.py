@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from dsr_core.errors import DependencyError
+from dsr_core.files import whole_file
 from dsr_core.reasoning.answer import Answer
 from dsr_core.scene import Scene, Track
 from dsr_core.values import Frame
@@ -49,33 +48,30 @@ def save_rerun(
         raise DependencyError(f"rerun recordings need rerun-sdk ({error}); `pip install dsr_ros[view]`") from error
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    recording = rr.RecordingStream("dsr_ros", send_properties=True)
-    try:
-        recording.save(partial, default_blueprint=_blueprint())
-        recording.set_log_time_enabled(False)
-        recording.set_log_tick_enabled(False)
-        recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
-        colors = colors_of(scene.tracks)
-        _log_ego(recording, scene)
-        for track in scene.tracks.values():
-            if len(track):
-                _log_track(recording, scene, track, colors[track.id])
-        if frames is not None:
-            _log_frames(recording, scene, frames, depth)
-        for question, answer in answers:
-            _log_answer(recording, scene, question, answer)
-        recording.flush()
-        recording.disconnect()
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        recording.disconnect()
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as partial:
+        recording = rr.RecordingStream("dsr_ros", send_properties=True)
+        try:
+            recording.save(partial, default_blueprint=_blueprint())
+            _log_scene(rr, recording, scene, answers, frames, depth)
+            recording.flush()
+        finally:
+            recording.disconnect()
     return path
+
+
+def _log_scene(rr, recording, scene: Scene, answers, frames, depth: bool) -> None:
+    recording.set_log_time_enabled(False)
+    recording.set_log_tick_enabled(False)
+    recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+    colors = colors_of(scene.tracks)
+    _log_ego(recording, scene)
+    for track in scene.tracks.values():
+        if len(track):
+            _log_track(recording, scene, track, colors[track.id])
+    if frames is not None:
+        _log_frames(recording, scene, frames, depth)
+    for question, answer in answers:
+        _log_answer(recording, scene, question, answer)
 
 
 def _blueprint():
