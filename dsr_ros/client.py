@@ -14,11 +14,11 @@ from collections.abc import Sequence
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from dsr_core.errors import DsrError
 from dsr_core.reasoning.answer import Answer, Declined
 from dsr_ros import convert
+from dsr_ros.spinner import Spinner
 from dsr_ros.srv import Ask
 
 _RESEND_S = 2.0
@@ -45,17 +45,7 @@ class AskClient:
         self._context = context
         self._node = rclpy.create_node(f"dsr_ask_{os.getpid()}", context=context, start_parameter_services=False)
         self._client = self._node.create_client(Ask, service)
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self._node)
-        # spin_until_future_complete would cost 10 ms a call in Jazzy.
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
+        self._spinner = Spinner(self._node, context)
 
     def __enter__(self) -> AskClient:
         return self
@@ -65,9 +55,7 @@ class AskClient:
 
     def close(self) -> None:
         """Ends the client."""
-        self._executor.shutdown(2.0)
-        self._thread.join(5.0)
-        self._node.destroy_node()
+        self._spinner.close()
         if self._own_context:
             rclpy.try_shutdown(context=self._context)
 

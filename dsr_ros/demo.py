@@ -20,7 +20,6 @@ from pathlib import Path
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
 from dsr_core import demo
@@ -30,6 +29,7 @@ from dsr_core.scene import Scene
 from dsr_ros import convert, qos
 from dsr_ros.client import AskClient
 from dsr_ros.msg import TrackArray
+from dsr_ros.spinner import Spinner
 
 NAMESPACE = "/dsr"
 START_S, SILENCE_S, END_S = 40.0, 20.0, 8.0
@@ -55,21 +55,10 @@ class Watcher:
         self.node.create_subscription(TrackArray, f"{NAMESPACE}/tracks", self._on_tracks, qos.observations())
         self.save = self.node.create_client(Trigger, f"{NAMESPACE}/memory/save_scene")
         self._changed = threading.Condition()
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
+        self._spinner = Spinner(self.node, context)
 
     def close(self) -> None:
-        self._executor.shutdown(2.0)
-        self._thread.join(5.0)
-        self.node.destroy_node()
+        self._spinner.close()
 
     def _on_tracks(self, message: TrackArray) -> None:
         with self._changed:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import threading
 import time
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from dsr_ros import parameters, qos
+from dsr_ros.spinner import Spinner
 
 #: Package, what it is for, what stands in for it where it is absent.
 _OPTIONAL = (
@@ -92,10 +91,7 @@ def _graph(listen_s: float) -> list[dict]:
         heard.update({s.name: s for s in message.status if s.hardware_id == "dsr_ros"})
 
     node.create_subscription(DiagnosticArray, "/diagnostics", listen, qos.diagnostics())
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
-    thread.start()
+    spinner = Spinner(node, context)
     try:
         begun = time.monotonic()
         time.sleep(listen_s)
@@ -104,9 +100,7 @@ def _graph(listen_s: float) -> list[dict]:
             time.sleep(0.1)
         return _nodes(node, dict(heard))
     finally:
-        executor.shutdown(2.0)
-        thread.join(5.0)
-        node.destroy_node()
+        spinner.close()
         rclpy.try_shutdown(context=context)
 
 
@@ -114,13 +108,6 @@ def _silent(node: Node, heard: dict[str, DiagnosticStatus]) -> bool:
     publishers = node.get_publishers_info_by_topic("/diagnostics")
     names = {f"{p.node_namespace}/{p.node_name}".strip("/") for p in publishers}
     return any(name not in heard for name in names if name.endswith(("observer", "memory")))
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
 
 
 def _nodes(node: Node, heard: dict[str, DiagnosticStatus]) -> list[dict]:

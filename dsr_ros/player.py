@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
@@ -26,6 +26,7 @@ from dsr_core.sources.bag_file import BagFile
 from dsr_ros import convert, qos
 from dsr_ros.msg import TrackArray
 from dsr_ros.node import use_image_transport
+from dsr_ros.spinner import Spinner
 
 #: Topics that the player or the nodes make anew.
 _NOT_PLAYED = ("/clock", "/rosout", "/parameter_events", "/diagnostics")
@@ -235,8 +236,6 @@ def main(args: list[str] | None = None) -> int:
     given = parser().parse_args(arguments[:cut])
     use_image_transport()
     rclpy.init(args=arguments[cut:])
-    executor = SingleThreadedExecutor()
-    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
     try:
         node = Player(
             given.bag,
@@ -252,8 +251,7 @@ def main(args: list[str] | None = None) -> int:
         print(f"player: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor.add_node(node)
-    thread.start()
+    spinner = Spinner(node)
     try:
         node.wait_for_subscribers()
         lap = 0
@@ -270,18 +268,9 @@ def main(args: list[str] | None = None) -> int:
         node.get_logger().error(str(error))
         return 2
     finally:
-        executor.shutdown(2.0)
-        thread.join(5.0)
-        node.destroy_node()
+        spinner.close()
         rclpy.try_shutdown()
     return 0
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
 
 
 if __name__ == "__main__":

@@ -112,9 +112,7 @@ class Source(ABC):
             self.dropped.update(dropped)
             yield observed
 
-    def scene(
-        self, world: WorldConfig | None = None, lift: LiftConfig | None = None, progress: bool = False
-    ) -> Scene:
+    def scene(self, world: WorldConfig | None = None, lift: LiftConfig | None = None, progress: bool = False) -> Scene:
         """The truth where there is one and no detections were asked for; else tracks built from the frames.
 
         Args:
