@@ -2,9 +2,9 @@
 
     python benchmarks/rgbd_pipeline.py [--seconds 10]
 
-The library's figure is observe() plus the world model's step for 640x480 RGB-D with 10 boxes a frame. The nodes'
-figures are best effort, with the camera's side (one process that publishes colour, depth, camera_info, TF and detections) on
-the same machine. The last row is transport alone: 1280x720 colour and depth to a process that only counts.
+The library's figure is observe() plus the world model's step for 640x480 RGB-D with 10 boxes a frame. The nodes take
+best-effort images; the camera's side (one process that publishes colour, depth, camera_info, TF and detections) runs on
+the same machine. The last rows are transport alone: 1280x720 colour and depth to a process that only counts.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ class CameraInput:
                 return f"{self.name}: no node publishes {t.detections_topic} (is the detector running?)"
             asked = self.node.settings.reliability
             return self._newest_count(f"{t.detections_topic}: ") or (
-                f"{self.name}: nothing has come on {t.detections_topic} (asked for {asked}: does its publisher offer that?)"
+                f"{self.name}: nothing has come on {t.detections_topic} (does its publisher offer {asked}?)"
             )
         silent_s = self.meters["detections"].silent_s()
         if silent_s > 2.0:

@@ -48,7 +48,6 @@ class MemoryNode(DsrNode):
         self._last_markers_ns = self._last_tracks_ns = 0
         self.last_clear = ""
         self.asked = self.declined = 0
-        self._world_frame_seen = False
 
     def cleanup(self) -> None:
         self.model = None
@@ -111,12 +110,7 @@ class MemoryNode(DsrNode):
         self.get_logger().warning(
             f"observations are given in {frame_id!r}, not in {self.model.world_frame!r}; {frame_id!r} is used"
         )
-        self.model.world_frame = frame_id
-        self.configure_world(frame_id)
-
-    def configure_world(self, world_frame: str) -> None:
-        """A fresh memory in another world frame."""
-        self.model = WorldModel(self.model.config, world_frame)
+        self.model = WorldModel(self.model.config, frame_id)
 
     def _publish(self, stamp_ns: int) -> None:
         # Without listeners once a second is enough for those who come later and get the last message.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ from dsr_ros.diagnostics import Diagnostics
 
 #: Several errors of one kind a second would drown the log.
 _LOG_EVERY_S = 5.0
+#: Longest time that a node takes to end.
+_TIDY_S = 7.0
 
 
 class DsrNode(LifecycleNode):
@@ -230,9 +233,12 @@ def run(node_class: type[DsrNode], args: list[str] | None = None, images: bool =
     finally:
         # A second Ctrl-C (a terminal sends it to every process of the group) must not cut the tidying up short.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # The middleware has been seen to wait for ever for peers that ended at the same moment: show where, and end.
+        faulthandler.dump_traceback_later(_TIDY_S, exit=True)
         node.stop()
         node.destroy_node()
         rclpy.try_shutdown()
+        faulthandler.cancel_dump_traceback_later()
     return 0
 
 

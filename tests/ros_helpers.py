@@ -47,9 +47,10 @@ class Graph:
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
-                process.kill()
+                # PYTHONFAULTHANDLER: where each thread stands goes into the log.
+                process.send_signal(signal.SIGABRT)
                 process.wait(5)
-                raise AssertionError(f"{name} did not end by SIGINT; its output: {log.read_text()[-2000:]}") from None
+                raise AssertionError(f"{name} did not end by SIGINT; its output: {log.read_text()[-5000:]}") from None
 
     def start(self, module, *arguments, namespace=None, name=None, **parameters):
         """Starts `python -m dsr_ros.<module>` and returns the process."""
@@ -71,7 +72,13 @@ class Graph:
             ]
         log = self.folder / f"{name}.log"
         with log.open("w") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=REPO, env={**os.environ})
+            process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=REPO,
+                env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+            )
         self.processes[name] = (process, log)
         return process
 

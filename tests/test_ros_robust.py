@@ -52,7 +52,7 @@ class Robot:
 
     def cart(self, z_m=None):
         d = Detection(label="cart", score=0.9, has_box3d=True)
-        d.pose.pose.position.z = 4.0 - 0.05 * self.step if z_m is None else z_m
+        d.pose.pose.position.z = 60.0 - 0.25 * self.step if z_m is None else z_m
         return d
 
     def good(self, count=10):
@@ -61,7 +61,16 @@ class Robot:
             stamp = self.stamp()
             self.pose(stamp)
             self.detections.publish(self.header(DetectionArray(detections=[self.cart()]), stamp))
-            time.sleep(0.01)
+            time.sleep(0.02)
+
+    def until_tracked(self, tracks, graph):
+        """Frames until the first track: which of the first ones arrive depends on discovery."""
+
+        def more():
+            self.good(5)
+            return tracks and tracks[-1].tracks
+
+        wait_until(more, 20, lambda: f"a track; {graph.output()}")
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +91,7 @@ def peer(graph):
 def robot(graph, peer):
     robot = Robot(peer)
     tracks = peer.tracks()
-    robot.good()
-    wait_until(lambda: tracks and tracks[-1].tracks, 20, lambda: f"a track; {graph.output()}")
+    robot.until_tracked(tracks, graph)
     return robot
 
 
@@ -94,8 +102,8 @@ def closer(peer):
 def still_answers(graph, peer, robot):
     """After whatever happened: new frames are taken and the service answers about them."""
     tracks = peer.received["tracks"]
-    stamp = START_NS + (robot.step + 6) * 100_000_000
-    robot.good(6)
+    stamp = START_NS + (robot.step + 10) * 100_000_000
+    robot.good(10)
     wait_until(
         lambda: convert.from_time(tracks[-1].header.stamp) >= stamp, 15, lambda: f"new tracks; {graph.output()[-1500:]}"
     )
@@ -276,8 +284,7 @@ def test_a_lifecycle_manager_can_drive_the_nodes(tmp_path):
             assert _state(peer, node) == State.PRIMARY_STATE_ACTIVE
         tracks = peer.tracks()
         robot = Robot(peer, "/managed_detections", images=False)
-        robot.good()
-        wait_until(lambda: tracks and tracks[-1].tracks, 15, graph.output)
+        robot.until_tracked(tracks, graph)
         assert not closer(peer).declined_code
         for node in ("observer", "memory"):
             assert _change(peer, node, Transition.TRANSITION_DEACTIVATE)
@@ -322,7 +329,8 @@ def test_two_robots_in_one_graph_and_the_doctor(tmp_path):
         for peer, direction in ((red, -1), (blue, 1)):
             tracks = peer.tracks()
             robot = Robot(peer, "detections", images=False, observers=3)
-            robot.cart = lambda robot=robot, direction=direction: _moving_cart(6.0 + direction * 0.1 * robot.step)
+            robot.cart = lambda robot=robot, direction=direction: _moving_cart(20.0 + direction * 0.1 * robot.step)
+            robot.until_tracked(tracks, graph)
             robot.good(15)
             wait_until(
                 lambda tracks=tracks: tracks and tracks[-1].tracks and tracks[-1].tracks[0].samples > 12,
