@@ -211,6 +211,18 @@ def test_stop_and_go_is_timed():
     assert [s.end for s in judged.states[:2]] == pytest.approx([4.0, 8.0], abs=0.2)
 
 
+def test_samples_that_were_only_predicted_hide_no_motion():
+    """A thing that drives while it is hidden for two seconds: sigma grows to metres there and counts for little."""
+    t = np.arange(0, 30.01, 0.1)
+    x = np.interp(t, [0, 19.6, 25, 30], [0, 0, 4.5, 4.5])
+    sigma = np.where((t > 22) & (t < 24), 2.0, 0.1)
+    judged = motion_states(t, np.stack([x, 0 * x, 0 * x], axis=1), sigma, 1.2)
+    assert labels(judged) == ["still", "moving", "still"]
+    assert [s.end for s in judged.states[:2]] == pytest.approx([19.6, 25.0], abs=0.3)
+    exact = np.where(t == t[3], 0.0, 0.1)
+    assert labels(motion_states(t, np.stack([x, 0 * x, 0 * x], axis=1), exact, 1.2)) == ["still", "moving", "still"]
+
+
 def test_faster_of_two_swaps_once():
     t = np.arange(0, 6.01, 0.1)
     judged = comparison_states(t, 1 + 0 * t, np.where(t < 3, 0.2, 3.0), 0.05)

@@ -9,7 +9,7 @@ import numpy as np
 from dsr_core.errors import DeclineError
 from dsr_core.reasoning.agents import Agent, Motion, motion, velocities
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
-from dsr_core.reasoning.states import change_sigma, white_sigma
+from dsr_core.reasoning.states import change_sigma, typical_sigma, white_sigma
 from dsr_core.scene import Scene
 
 
@@ -101,7 +101,7 @@ def position_in_view(scene: Scene, subject: Agent, viewer: Viewer, stamps_s: np.
 def speed(position: Series, rules: RobustRules = DEFAULT_RULES) -> Series:
     """Speed from positions in a viewer's frame: length of the slope of a line over about a second, m/s."""
     velocity, spans, counts = velocities(position.stamps_s, position.values, position.stamps_s, rules)
-    white = white_sigma(position.values, float(position.sigma.mean()), rules)
+    white = white_sigma(position.values, typical_sigma(position.sigma), rules)
     noise = change_sigma(position.sigma, spans, counts, rules, white) / np.maximum(spans, 1e-9)
     return Series(position.stamps_s, np.linalg.norm(velocity, axis=1), noise)
 
@@ -109,7 +109,7 @@ def speed(position: Series, rules: RobustRules = DEFAULT_RULES) -> Series:
 def heading(position: Series, at_s: float, rules: RobustRules = DEFAULT_RULES) -> tuple[np.ndarray, float]:
     """Velocity (3,) at a time in m/s and its one-sigma."""
     velocity, spans, counts = velocities(position.stamps_s, position.values, np.array([at_s]), rules)
-    sigma = float(position.sigma.mean())
+    sigma = typical_sigma(position.sigma)
     white = white_sigma(position.values, sigma, rules)
     return velocity[0], float(change_sigma(sigma, spans[0], counts[0], rules, white) / max(spans[0], 1e-9))
 

@@ -56,6 +56,11 @@ def white_sigma(values: np.ndarray, sigma: float, rules: RobustRules = DEFAULT_R
     return min(bound, float(np.median(bends, axis=0).max()) * 1.4826 / math.sqrt(6.0))
 
 
+def typical_sigma(sigma: np.ndarray) -> float:
+    """One number for the noise of samples (T,) of which a few may be much worse (predicted while not seen)."""
+    return float(np.median(sigma))
+
+
 def change_sigma(sigma, span_s, samples, rules: RobustRules = DEFAULT_RULES, white=None):
     """One-sigma of the change of a fitted line over `span_s` seconds.
 
@@ -87,15 +92,15 @@ def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULE
     pieces = _straight_pieces(t, x[:, None], tolerance, rules)
     pieces = [part for piece in pieces for part in _split_at_turn(x, *piece, rules.sigmas * tolerance, sigma, rules)]
 
-    lines, sigma_until = _Lines(t, x[:, None]), _running(sigma)
-    white = white_sigma(x, float(sigma.mean()), rules)
+    lines, noise_of = _Lines(t, x[:, None], tolerance), _PooledSigma(sigma)
+    white = white_sigma(x, typical_sigma(sigma), rules)
 
     def judge(lo, hi):
         mean, slope, middle, span = lines.fit(lo, hi)
         mean, slope = mean[:, 0], slope[:, 0]
         change = slope * span
         reference = np.maximum(np.abs(mean), floor)
-        noise = change_sigma((sigma_until[hi] - sigma_until[lo]) / (hi - lo), span, hi - lo, rules, white)
+        noise = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
         threshold = np.maximum(rules.sigmas * noise, max(rules.fraction, _ROUNDING) * reference)
         level = np.abs(change) <= threshold
         labels = np.where(level, "constant", np.where(change > 0, "increasing", "decreasing"))
@@ -120,16 +125,15 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
     sigma = np.broadcast_to(0.0 if sigma_m is None else np.asarray(sigma_m, float), t.shape)
     least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
     least = max(least, _ROUNDING * float(np.abs(p).max(initial=0.0)))
-    pieces = _straight_pieces(t, p, np.maximum(sigma, least / rules.sigmas), rules)
-
-    lines, sigma_until = _Lines(t, p), _running(sigma)
-    white = white_sigma(p, float(sigma.mean()), rules)
+    tolerance = np.maximum(sigma, least / rules.sigmas)
+    pieces = _straight_pieces(t, p, tolerance, rules)
+    lines, noise_of = _Lines(t, p, tolerance), _PooledSigma(sigma)
+    white = white_sigma(p, typical_sigma(sigma), rules)
 
     def judge(lo, hi):
         mean, slope, middle, span = lines.fit(lo, hi)
         change = np.linalg.norm(slope, axis=1) * span
-        sample = (sigma_until[hi] - sigma_until[lo]) / (hi - lo)
-        noise = _THREE_AXES * change_sigma(sample, span, hi - lo, rules, white)
+        noise = _THREE_AXES * change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
         threshold = np.maximum(rules.sigmas * noise, least)
         labels = np.where(change > threshold, "moving", "still")
         certain = np.full(len(lo), True)
@@ -148,7 +152,7 @@ def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DE
     counts = np.diff(np.append(starts, len(t)))
     centres = np.add.reduceat(p, starts, axis=0) / counts[:, None]
     middles = np.add.reduceat(t, starts) / counts
-    noise = change_sigma(float(np.mean(sigma_m)), np.abs(middles - middles[:, None]), 2 * counts.min(), rules)
+    noise = change_sigma(typical_sigma(sigma_m), np.abs(middles - middles[:, None]), 2 * counts.min(), rules)
     noise = noise * _THREE_AXES
     least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
     least = max(least, _ROUNDING * float(np.abs(p).max(initial=0.0)))
@@ -303,18 +307,31 @@ def _running(x: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((1, *x.shape[1:])), np.cumsum(x, axis=0)])
 
 
-class _Lines:
-    """Least-squares lines through any ranges of samples, from running sums."""
+class _PooledSigma:
+    """One-sigma of the samples of any range: that of their inverse-variance mean, as if all were equally good."""
 
-    def __init__(self, t, x):
+    def __init__(self, sigma):
+        # Running sums lose what is far below their largest part, so no sample counts as a billion others.
+        least = max(1e-4 * float(sigma.max(initial=0.0)), _TINY)
+        self._certainty = _running(1.0 / np.maximum(sigma, least) ** 2)
+
+    def __call__(self, lo, hi):
+        return np.sqrt((hi - lo) / (self._certainty[hi] - self._certainty[lo]))
+
+
+class _Lines:
+    """Least-squares lines through any ranges of samples, weighted by their tolerance, from running sums."""
+
+    def __init__(self, t, x, tolerance):
+        weight = (np.median(tolerance.clip(_TINY)) / tolerance.clip(_TINY)) ** 2
         self.t, self.offset_s, self.offset = t, t.mean(), x.mean(axis=0)
         tc, xc = t - self.offset_s, x - self.offset
-        self.s1, self.s2 = _running(tc), _running(tc**2)
-        self.sx, self.sxt = _running(xc), _running(tc[:, None] * xc)
+        self.s0, self.s1, self.s2 = _running(weight), _running(weight * tc), _running(weight * tc**2)
+        self.sx, self.sxt = _running(weight[:, None] * xc), _running((weight * tc)[:, None] * xc)
 
     def fit(self, lo, hi):
         """Mean (N, k), slope (N, k), time of the mean (N,) and span (N,) of samples lo .. hi-1, for index arrays."""
-        n = hi - lo
+        n = self.s0[hi] - self.s0[lo]
         s1, sx = self.s1[hi] - self.s1[lo], self.sx[hi] - self.sx[lo]
         spread = self.s2[hi] - self.s2[lo] - s1**2 / n
         slope = (self.sxt[hi] - self.sxt[lo] - s1[:, None] * sx / n[:, None]) / np.where(
