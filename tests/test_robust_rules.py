@@ -8,7 +8,8 @@ from scipy.spatial.transform import Rotation
 
 import dsr_core
 from dsr_core.geometry import transforms as tf
-from dsr_core.reasoning.states import change_sigma, comparison_states, direction_states, motion_states, trend_states
+from dsr_core.reasoning.noise import change_sigma
+from dsr_core.reasoning.states import comparison_states, direction_states, motion_states, trend_states
 from dsr_core.scene import Scene
 from tests.fakes import fake_scene, fake_track
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from dsr_core.errors import DeclineError
 from dsr_core.geometry import transforms as tf
+from dsr_core.reasoning.noise import middle
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 from dsr_core.scene import Scene, Track
 
@@ -170,7 +171,7 @@ def velocities(stamps_s, positions_m, at_s, rules: RobustRules = DEFAULT_RULES):
     t, x = np.asarray(stamps_s, float), np.asarray(positions_m, float)
     if len(t) < 2:
         return np.full((len(at_s), x.shape[1]), np.nan), np.zeros(len(at_s)), np.ones(len(at_s), int)
-    half = max(rules.speed_half_window_s, 1.5 * float(np.median(np.diff(t))))
+    half = max(rules.speed_half_window_s, 1.5 * middle(np.diff(t)))
     lo = np.searchsorted(t, at_s - half - 1e-9, "left")
     hi = np.searchsorted(t, at_s + half + 1e-9, "right")
     few = hi - lo < 2

@@ -12,6 +12,7 @@ from dsr_core.reasoning import quantities as q
 from dsr_core.reasoning import states as judge
 from dsr_core.reasoning.agents import Agent, motion, span
 from dsr_core.reasoning.answer import State
+from dsr_core.reasoning.judgement import Judgement
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 from dsr_core.scene import Scene
 
@@ -261,7 +262,7 @@ def _measure(scene: Scene, query: ResolvedQuery, stamps_s, config) -> tuple[q.Se
     return tuple(positions)
 
 
-def _judge(query: ResolvedQuery, measured, t, config) -> judge.Judgement:
+def _judge(query: ResolvedQuery, measured, t, config) -> Judgement:
     kind, first = query.kind, measured[0]
     if kind == "distance":
         judged = judge.trend_states(t, first.values, first.sigma, config)
@@ -272,7 +273,7 @@ def _judge(query: ResolvedQuery, measured, t, config) -> judge.Judgement:
     elif kind == "speed":
         speed = q.speed(first, config)
         judged = judge.trend_states(t, speed.values, speed.sigma, config)
-        judged = judge.Judgement(judged.states, judged.margin, judged.confidence, True)
+        judged = Judgement(judged.states, judged.margin, judged.confidence, True)
     elif kind == "speed_comparison":
         a, b = q.speed(first, config), q.speed(measured[1], config)
         judged = judge.comparison_states(t, a.values, b.values, np.hypot(a.sigma, b.sigma), config)
@@ -288,7 +289,7 @@ def _judge(query: ResolvedQuery, measured, t, config) -> judge.Judgement:
     return judged
 
 
-def _predict(query: ResolvedQuery, position: q.Series, t, config) -> judge.Judgement:
+def _predict(query: ResolvedQuery, position: q.Series, t, config) -> Judgement:
     # The slope over the last second: half a second to either side of half a second ago.
     velocity, sigma = q.heading(position, float(t[-1]) - config.speed_half_window_s, config)
     speed = float(np.linalg.norm(velocity))
@@ -303,7 +304,7 @@ def _predict(query: ResolvedQuery, position: q.Series, t, config) -> judge.Judge
     return judged
 
 
-def _judge_published(scene: Scene, query: ResolvedQuery, measured) -> judge.Judgement:
+def _judge_published(scene: Scene, query: ResolvedQuery, measured) -> Judgement:
     """States by the published rules, to the letter."""
     from dsr_core.reasoning import dsr_rules
 
@@ -318,7 +319,7 @@ def _judge_published(scene: Scene, query: ResolvedQuery, measured) -> judge.Judg
         runs, t = dsr_rules.states(query.kind, _steps(first), _steps(measured[1].values)), t[1:]
     else:
         runs = dsr_rules.states(query.kind, first)
-    return judge.Judgement(tuple(State(label, float(t[i]), float(t[j])) for label, i, j in runs), math.nan, 1.0)
+    return Judgement(tuple(State(label, float(t[i]), float(t[j])) for label, i, j in runs), math.nan, 1.0)
 
 
 def _steps(positions: np.ndarray) -> np.ndarray:

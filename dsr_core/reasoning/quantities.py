@@ -8,8 +8,8 @@ import numpy as np
 
 from dsr_core.errors import DeclineError
 from dsr_core.reasoning.agents import Agent, Motion, motion, velocities
+from dsr_core.reasoning.noise import change_sigma, typical_sigma, white_sigma
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
-from dsr_core.reasoning.states import change_sigma, typical_sigma, white_sigma
 from dsr_core.scene import Scene
 
 

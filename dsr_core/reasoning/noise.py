@@ -1,0 +1,64 @@
+"""How large the noise of a sample, of a change and of a decision is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
+
+#: Stands for zero where a number is divided by.
+TINY = 1e-12
+
+
+def middle(values: np.ndarray) -> float:
+    """The median of (T,) values, the upper one of two; several times faster than `np.median` on short series."""
+    half = len(values) // 2
+    return float(np.partition(values, half)[half])
+
+
+def white_sigma(values: np.ndarray, sigma: float, rules: RobustRules = DEFAULT_RULES) -> float:
+    """One-sigma of the part of the noise that is new at every sample.
+
+    It is read off the second differences (their median is six times the white variance, whatever the motion); where
+    motion itself bends faster than that, or there are few samples, the white share of `sigma` is the upper bound.
+
+    Args:
+        values: (T,) or (T, k) evenly sampled series. sigma: one-sigma of a sample, all its noise.
+    """
+    bound = sigma * math.sqrt(1.0 - rules.drift_share)
+    if len(values) < 8:
+        return bound
+    bends = np.abs(values[2:] - 2.0 * values[1:-1] + values[:-2])
+    return min(
+        bound, float(np.partition(bends, len(bends) // 2, axis=0)[len(bends) // 2].max()) * 1.4826 / math.sqrt(6.0)
+    )
+
+
+def typical_sigma(sigma: np.ndarray) -> float:
+    """One number for the noise of samples (T,) of which a few may be much worse (predicted while not seen)."""
+    return middle(sigma)
+
+
+def change_sigma(sigma, span_s, samples, rules: RobustRules = DEFAULT_RULES, white=None):
+    """One-sigma of the change of a fitted line over `span_s` seconds.
+
+    The white part averages out over the samples (variance of a slope: 12 s^2 / (n L^2)); the drifting part is an
+    Ornstein-Uhlenbeck error, whose difference over L has the variance 2 s^2 (1 - exp(-L / tau)), plus slow growth.
+
+    Args:
+        sigma: One-sigma of one sample. span_s: L. samples: number of samples in the span. All broadcast.
+        white: One-sigma of the white part; None takes its share of `sigma`.
+    """
+    white_variance = (1.0 - rules.drift_share) * sigma**2 if white is None else white**2
+    averaged = np.minimum(12.0 / np.maximum(samples, 2), 2.0) * white_variance
+    drift = 2.0 * -np.expm1(-span_s / rules.drift_time_s) + span_s / rules.drift_growth_s
+    return np.sqrt(averaged + rules.drift_share * drift * sigma**2)
+
+
+def probability(margin: float, sigma: float) -> float:
+    """Probability that noise of this sigma does not carry a value over a threshold `margin` away."""
+    if sigma <= 0:
+        return 0.999
+    return min(0.5 * (1.0 + math.erf(margin / sigma / math.sqrt(2.0))), 0.999)
