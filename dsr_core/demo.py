@@ -41,7 +41,7 @@ FINAL_QUESTIONS = (
     "Is the crane getting closer to me?",
 )
 #: An answer is good when its states agree with the truth's for this share of the time; the demo fails below the other.
-GOOD_AGREEMENT, LEAST_AGREEMENT = 0.9, 0.6
+GOOD_AGREEMENT, LEAST_AGREEMENT = 0.9, 0.8
 MAX_IMAGES = 160
 
 

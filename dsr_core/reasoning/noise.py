@@ -21,7 +21,7 @@ def middle(values: np.ndarray) -> float:
 def white_sigma(values: np.ndarray, sigma: float, rules: RobustRules = DEFAULT_RULES) -> float:
     """One-sigma of the part of the noise that is new at every sample.
 
-    It is read off the second differences (their median is six times the white variance, whatever the motion); where
+    It is read off the second differences, whose variance is six times the white one whatever the steady motion; where
     motion itself bends faster than that, or there are few samples, the white share of `sigma` is the upper bound.
 
     Args:
@@ -31,9 +31,10 @@ def white_sigma(values: np.ndarray, sigma: float, rules: RobustRules = DEFAULT_R
     if len(values) < 8:
         return bound
     bends = np.abs(values[2:] - 2.0 * values[1:-1] + values[:-2])
-    return min(
-        bound, float(np.partition(bends, len(bends) // 2, axis=0)[len(bends) // 2].max()) * 1.4826 / math.sqrt(6.0)
-    )
+    half = len(bends) // 2
+    largest = float(np.partition(bends, half, axis=0)[half].max())
+    # 1.4826 turns the median of |bends| into their sigma, the square root of six that into a sample's.
+    return min(bound, largest * 1.4826 / math.sqrt(6.0))
 
 
 def typical_sigma(sigma: np.ndarray) -> float:
