@@ -27,6 +27,8 @@ FIELD_OF_VIEW_Y_RAD = np.radians(58.0)
 ORIGIN_NS = 1_700_000_000_000_000_000
 #: A thing counts as observed in the truth when at least this share of it can be seen.
 OBSERVED_SHARE = 0.15
+#: One-sigma of the odometry over some seconds, for a drift of scale 1: parked things wander by 0.03 m in ten seconds.
+ODOM_SIGMA_M = 0.03
 MAX_DURATION_S = 120.0
 
 
@@ -89,6 +91,7 @@ class Simulator(Source):
         n = round(self.duration_s * self.rate_hz)
         self.stamps_ns = ORIGIN_NS + np.round(np.arange(max(n, 1)) * (1e9 / self.rate_hz)).astype(np.int64)
         self.stamps_s = (self.stamps_ns - ORIGIN_NS) * 1e-9
+        self.drift_scale = drift
         self.drive = script.drive(self.duration_s, self.seed, drift)
         self.T_map_base = self.drive.T_map_base(self.stamps_s)
         self.T_odom_base = self.drive.T_odom_base(self.stamps_s)
@@ -164,6 +167,7 @@ class Simulator(Source):
             world_frame=world_frame,
             K=self.camera.K,
             image_size=self.camera.image_size,
+            ego_sigma_m=ODOM_SIGMA_M * self.drift_scale if odom else 0.0,
         )
 
     def _actor_in_world(self, actor: script.Actor, at_s: np.ndarray, odom: bool) -> np.ndarray:
