@@ -81,6 +81,8 @@ def ask(
             scene = scene.until(until)
         now_s = now_s if now_s is not None else until if until is not None else scene.end_s
         check_window(scene, parsed.query.window)
+        if rules == "dsr":  # the published rules take their samples from the whole recording
+            parsed = replace(parsed, recent=False)
         resolved = _resolve(scene, parsed)
         _check_fresh(scene, resolved, parsed.recent, now_s, stale_s)
         finding = find(scene, resolved, rules, config)

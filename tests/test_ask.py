@@ -185,6 +185,18 @@ def test_published_rules_use_32_samples_of_the_recording():
     assert answer.answer == "(1) Keep nearly constant and then become smaller. (2) Keep nearly constant."
 
 
+def test_published_rules_take_the_whole_recording():
+    scene = fake_scene(fake_track("1", "car", start=(10, 0, 0), velocity=(-0.3, 0, 0), duration_s=31), duration_s=31)
+    answer = dsr_core.ask(scene, "is the car getting closer?", rules="dsr")
+    assert answer.declined is None and answer.window == (0.0, 29.0)
+    still = fake_scene(fake_track("1", "car", start=(10, 0, 0), duration_s=31), duration_s=31)
+    for rules in ("dsr", "robust"):
+        declined = dsr_core.ask(still, {"kind": "direction_prediction", "subject": "1"}, rules=rules).declined
+        assert (
+            declined.code == "TOO_UNCERTAIN" and declined.message == "car 1 moves at 0.00 m/s: no direction to predict"
+        )
+
+
 def test_query_from_dict_refuses_nonsense():
     with pytest.raises(dsr_core.DsrError, match="window"):
         Query.from_dict({"kind": "motion", "subject": "1", "window": [0]})

@@ -295,13 +295,14 @@ def _predict(query: ResolvedQuery, position: q.Series, t, config) -> Judgement:
     speed = float(np.linalg.norm(velocity))
     # A velocity whose noise is half of it points within half a radian of its direction.
     if not speed * config.uncertain_angle_rad > max(sigma, 1e-9):
-        raise DeclineError(
-            "TOO_UNCERTAIN",
-            f"{query.subject.label} moves at {speed:.2f} m/s, which noise of {sigma:.2f} m/s (one sigma) can fake:"
-            " no direction to predict",
-        )
+        raise _no_direction(query.subject, speed, sigma)
     judged = judge.direction_states([t[-1]], velocity[None], sigma / speed, config)
     return judged
+
+
+def _no_direction(agent: Agent, speed: float, sigma: float) -> DeclineError:
+    noise = f", which noise of {sigma:.2f} m/s (one sigma) can fake" if speed > 0.005 else ""
+    return DeclineError("TOO_UNCERTAIN", f"{agent.label} moves at {speed:.2f} m/s{noise}: no direction to predict")
 
 
 def _judge_published(scene: Scene, query: ResolvedQuery, measured) -> Judgement:
@@ -312,6 +313,8 @@ def _judge_published(scene: Scene, query: ResolvedQuery, measured) -> Judgement:
     if query.kind == "motion":
         return _judge(query, measured, t, DEFAULT_RULES)  # not a published kind
     if query.kind == "direction_prediction":
+        if not np.any(first[-1] - first[0]):
+            raise _no_direction(query.subject, 0.0, 0.0)
         runs, t = dsr_rules.states(query.kind, first[-1] - first[0]), t[-1:]
     elif query.kind == "speed":
         runs, t = dsr_rules.states(query.kind, _steps(first)), t[1:]
