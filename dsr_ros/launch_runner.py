@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import types
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from dsr_core.errors import DsrError
@@ -78,14 +79,15 @@ class UnlessCondition(IfCondition):
         return not super().evaluate(run)
 
 
-class Action:
+class Action(ABC):
     """One entry of a launch description."""
 
     def __init__(self, *args, condition: IfCondition | None = None, **kwargs):
         self.args, self.kwargs, self.condition = args, kwargs, condition
 
+    @abstractmethod
     def visit(self, run: Runner) -> None:
-        raise NotImplementedError
+        """Does what the entry says."""
 
 
 class DeclareLaunchArgument(Action):
