@@ -34,7 +34,7 @@ def trend(d, noise=NOISE_M):
     ends = d[:EDGE].mean(), d[-EDGE:].mean()
     middle = d[len(d) // 2 - 1 : len(d) // 2 + 2].mean()
     change = ends[1] - ends[0]
-    clear = max(2 * 2 * noise, 2 * 0.05 * max(ends))
+    clear = max(2 * noise, 0.05 * max(ends))
     if abs(change) <= clear or (middle - ends[0]) * change <= 0 or (ends[1] - middle) * change <= 0:
         return None
     along = d * np.sign(change)
@@ -50,7 +50,7 @@ def moving(p, length, noise=NOISE_M):
     quarters = [part.mean(axis=0)[:2] for part in np.array_split(p, 4)]
     steps = [np.linalg.norm(b - a) for a, b in itertools.pairwise(quarters)]
     far = max(np.linalg.norm(b - a) for a in quarters for b in quarters)
-    if min(steps) > max(4 * noise, 0.1 * length):
+    if min(steps) > max(2 * noise, 0.05 * length):
         return "moving"
     return "still" if far < noise else None
 
@@ -63,7 +63,7 @@ def faster(p, q, t, noise=NOISE_M):
             return None
         span = t[half[-EDGE:]].mean() - t[half[:EDGE]].mean()
         a, b = (np.linalg.norm(x[half[-EDGE:]].mean(axis=0) - x[half[:EDGE]].mean(axis=0)) / span for x in (p, q))
-        clear = max(2 * 2 * noise / span, 2 * 0.05 * max(a, b))
+        clear = max(2 * noise / span, 0.05 * max(a, b))
         verdicts.add(None if abs(a - b) <= clear else "first_faster" if a > b else "second_faster")
     return verdicts.pop() if len(verdicts) == 1 else None
 
