@@ -81,10 +81,9 @@ def ask(
             scene = scene.until(until)
         now_s = now_s if now_s is not None else until if until is not None else scene.end_s
         check_window(scene, parsed.query.window)
-        if rules == "dsr":  # the published rules take their samples from the whole recording
-            parsed = replace(parsed, recent=False)
-        resolved = _resolve(scene, parsed)
-        _check_fresh(scene, resolved, parsed.recent, now_s, stale_s)
+        # The published rules sample the whole recording, also for the present: its last seconds hold too few samples.
+        resolved = _resolve(scene, parsed, RECENT_S if rules == "robust" else math.inf)
+        _check_fresh(scene, resolved, parsed, now_s, stale_s)
         finding = find(scene, resolved, rules, config)
         return _answer(scene, parsed, resolved, finding, choices, rules, now_s)
     except DeclineError as error:
@@ -119,11 +118,11 @@ def _understand(question, viewpoint, window) -> ParsedQuestion:
     return parsed if window is None else replace(parsed, recent=False, last_s=None)
 
 
-def _resolve(scene: Scene, parsed: ParsedQuestion) -> ResolvedQuery:
-    """Names -> agents, and relative times -> a window."""
+def _resolve(scene: Scene, parsed: ParsedQuestion, recent_s: float) -> ResolvedQuery:
+    """Names -> agents, and relative times -> a window; `recent_s` is how long the present lasts."""
     query = parsed.query
     last_s = (
-        parsed.last_s if parsed.last_s is not None else RECENT_S if parsed.recent and query.window is None else None
+        parsed.last_s if parsed.last_s is not None else recent_s if parsed.recent and query.window is None else None
     )
     window = query.window
     if last_s is not None:
@@ -152,11 +151,13 @@ def _seen_in(scene: Scene, query: Query, window) -> bool:
     return True
 
 
-def _check_fresh(scene: Scene, query: ResolvedQuery, recent: bool, now_s: float, stale_s: float | None) -> None:
-    """Refuses to speak of the present from old data; a question with a window of its own is about the past."""
-    if stale_s is None or (query.window is not None and not recent):
+def _check_fresh(
+    scene: Scene, query: ResolvedQuery, parsed: ParsedQuestion, now_s: float, stale_s: float | None
+) -> None:
+    """Refuses to speak of the present or of "the last 3 s" from old data; a fixed window is about the past."""
+    if stale_s is None or (query.window is not None and not parsed.recent and parsed.last_s is None):
         return
-    things = [a for a in (query.subject, query.other) if a is not None and a.track is not None] if recent else []
+    things = [a for a in (query.subject, query.other) if a is not None and a.track is not None and parsed.recent]
     seen_s = min([scene.end_s, *(span(scene, a)[1] for a in things)])
     if now_s - seen_s > stale_s:
         what = " and ".join(a.label for a in things if span(scene, a)[1] == seen_s) or "anything"

@@ -120,7 +120,8 @@ def test_the_present_is_not_answered_from_the_past(scene):
     assert stale.declined.code == "STALE_DATA" and "6.0 s ago" in stale.declined.message
     assert dsr_core.ask(scene, "is the forklift moving?", stale_s=5.0).declined is None
     assert dsr_core.ask(scene, {"kind": "motion", "subject": "3"}, stale_s=5.0).declined is None
-    assert dsr_core.ask(scene, "is the forklift moving?", now_s=30.0, stale_s=5.0).declined.code == "STALE_DATA"
+    for question in ("is the forklift moving?", "did the forklift move in the last 3 s?"):
+        assert dsr_core.ask(scene, question, now_s=30.0, stale_s=5.0).declined.code == "STALE_DATA"
 
 
 def test_not_metric_scenes_get_states_without_numbers(scene):
@@ -189,6 +190,10 @@ def test_published_rules_take_the_whole_recording():
     scene = fake_scene(fake_track("1", "car", start=(10, 0, 0), velocity=(-0.3, 0, 0), duration_s=31), duration_s=31)
     answer = dsr_core.ask(scene, "is the car getting closer?", rules="dsr")
     assert answer.declined is None and answer.window == (0.0, 29.0)
+    assert (
+        dsr_core.ask(scene, "is the car getting closer?", rules="dsr", now_s=50.0, stale_s=5.0).declined.code
+        == "STALE_DATA"
+    )
     still = fake_scene(fake_track("1", "car", start=(10, 0, 0), duration_s=31), duration_s=31)
     for rules in ("dsr", "robust"):
         declined = dsr_core.ask(still, {"kind": "direction_prediction", "subject": "1"}, rules=rules).declined

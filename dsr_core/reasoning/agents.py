@@ -74,34 +74,23 @@ def _require_pose(scene: Scene, agent: Agent) -> None:
         )
 
 
-def _ego_poses(scene: Scene, agent: Agent) -> np.ndarray:
-    """Poses (T, 4, 4) of the robot or camera with body axes (x forward, y left, z up) to world.
+def poses(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
+    """Poses (N, 4, 4) of the robot, camera or map, body axes (x forward, y left, z up) to world, at `stamps_s` (N,).
 
     Where only the camera's pose is known the camera stands for the robot, and the other way round.
+
+    Raises:
+        DeclineError: NO_POSE.
     """
-    _require_pose(scene, agent)
-    camera, base = scene.T_world_camera, scene.T_world_base
-    if (agent.name == "camera" and camera is not None) or base is None:
-        T = camera.copy()
-        T[:, :3, :3] = camera[:, :3, :3] @ tf.R_BODY_OPTICAL.T
-        return T
-    return base
-
-
-def poses(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
-    """Poses (N, 4, 4) of the robot, camera or map with body axes at `stamps_s` (N,)."""
     if agent.name == "map":
         return np.broadcast_to(np.eye(4), (len(stamps_s), 4, 4))
-    lo = max(int(np.searchsorted(scene.stamps_s, stamps_s[0], "right")) - 1, 0)
-    hi = min(int(np.searchsorted(scene.stamps_s, stamps_s[-1], "left")) + 1, len(scene.stamps_s))
-    part = Scene.__new__(Scene)  # only the poses of the window are turned and interpolated
-    for name in ("T_world_camera", "T_world_base"):
-        T = getattr(scene, name)
-        object.__setattr__(part, name, None if T is None else T[lo:hi])
-    object.__setattr__(part, "stamps_s", scene.stamps_s[lo:hi])
-    object.__setattr__(part, "world_frame", scene.world_frame)
-    object.__setattr__(part, "tracks", scene.tracks)
-    return tf.interpolate_transforms(part.stamps_s, _ego_poses(part, agent), stamps_s)
+    _require_pose(scene, agent)
+    optical = scene.T_world_base is None or (agent.name == "camera" and scene.T_world_camera is not None)
+    known = scene.T_world_camera if optical else scene.T_world_base
+    T = tf.interpolate_transforms(scene.stamps_s, known, stamps_s)
+    if optical:
+        T[:, :3, :3] = T[:, :3, :3] @ tf.R_BODY_OPTICAL.T
+    return T
 
 
 def interpolate(track: Track, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

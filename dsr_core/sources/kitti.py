@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from dsr_core.errors import SourceError
 from dsr_core.geometry import transforms as tf
@@ -110,7 +111,7 @@ def read_ego_poses(path: Path) -> np.ndarray:
         ],
         axis=-1,
     )
-    rotation = tf.Rotation.from_euler("ZYX", np.stack([yaw, pitch, roll], axis=-1)).as_matrix()
+    rotation = Rotation.from_euler("ZYX", np.stack([yaw, pitch, roll], axis=-1)).as_matrix()
     return tf.make_transform(rotation, position - position[0])
 
 
