@@ -11,6 +11,7 @@ from dsr_core.errors import DeclineError, QueryError
 from dsr_core.language.choices import match_choice
 from dsr_core.language.parse import ParsedQuestion, parse
 from dsr_core.language.resolve import resolve
+from dsr_core.language.resolve_many import named, resolve_many
 from dsr_core.language.wording import word
 from dsr_core.reasoning.agents import span
 from dsr_core.reasoning.answer import Answer, Declined
@@ -18,6 +19,7 @@ from dsr_core.reasoning.engine import Finding, ResolvedQuery, check_window, find
 from dsr_core.reasoning.quantities import Viewer
 from dsr_core.reasoning.query import Query
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
+from dsr_core.reasoning.vocabulary import VOCABULARY
 from dsr_core.scene import Scene
 
 #: "Is it getting closer?" without a time is judged over the last seconds that the things have in common.
@@ -113,7 +115,9 @@ def _understand(question, viewpoint, window) -> ParsedQuestion:
     if isinstance(question, dict):
         question = Query.from_dict(question)
     if isinstance(question, Query):
-        return ParsedQuestion(query=question)
+        many = VOCABULARY[question.kind].many
+        asked = None if many else question.asked
+        return ParsedQuestion(query=question, form="yes_no" if asked else "open", asked=asked)
     parsed = parse(question, window=window, viewpoint=viewpoint or None)
     return parsed if window is None else replace(parsed, recent=False, last_s=None)
 
@@ -129,23 +133,36 @@ def _resolve(scene: Scene, parsed: ParsedQuestion, recent_s: float) -> ResolvedQ
         window = (max(scene.end_s - last_s, 0.0), scene.end_s)
         if parsed.last_s is None and not _seen_in(scene, query, window):
             window = None
-    subject = resolve(scene, query.subject, window)
+    many = VOCABULARY[query.kind].many
+    subjects = resolve_many(scene, query.subject, window) if many else ()
+    subject = subjects[0] if many else resolve(scene, query.subject, window)
     other = None if query.object is None else resolve(scene, query.object, window)
     at = query.viewpoint.at
     viewer = resolve(scene, query.viewpoint.agent, window if at is None else None)
     absolute = query.viewpoint.mode == "absolute"
-    if last_s is not None and parsed.last_s is None:
+    if last_s is not None and parsed.last_s is None and not many:
         ends = [span(scene, a)[1] for a in (subject, other) if a is not None and a.name != "map"]
         end = min(ends, default=scene.end_s)
         window = (max(end - last_s, 0.0), end)
-    return ResolvedQuery(query.kind, subject, other, Viewer(viewer, at if absolute else None), absolute, window)
+    return ResolvedQuery(
+        kind=query.kind,
+        subject=subject,
+        other=other,
+        viewer=Viewer(viewer, at if absolute else None),
+        absolute=absolute,
+        window=window,
+        subjects=subjects,
+        asked=query.asked,
+        of=query.of,
+    )
 
 
 def _seen_in(scene: Scene, query: Query, window) -> bool:
     try:
-        for who in (query.subject, query.object):
-            if who is not None:
-                resolve(scene, who, window)
+        subject = resolve_many if VOCABULARY[query.kind].many else resolve
+        subject(scene, query.subject, window)
+        if query.object is not None:
+            resolve(scene, query.object, window)
     except DeclineError as error:
         return error.code != "NOT_OBSERVED"
     return True
@@ -169,11 +186,13 @@ def _check_fresh(
 
 
 def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Finding, choices, rules, now_s) -> Answer:
-    agents = [a for a in (resolved.subject, resolved.other, resolved.viewer.agent) if a is not None]
-    tracks = tuple(dict.fromkeys(a.track.id for a in agents if a.track is not None))
+    many = VOCABULARY[resolved.kind].many
+    agents = [] if many else [resolved.subject]
+    agents += [a for a in (resolved.other, resolved.viewer.agent) if a is not None]
+    tracks = tuple(dict.fromkeys((*finding.tracks, *(a.track.id for a in agents if a.track is not None))))
     motion = {"ego": finding.ego_motion, "object": finding.object_motion}
     names = {
-        "subject": resolved.subject.label,
+        "subject": named(parsed.query.subject) if many else resolved.subject.label,
         "object": None if resolved.other is None else resolved.other.label,
         "viewer": resolved.viewer.agent.label,
     }
@@ -188,6 +207,7 @@ def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Fin
         motion=motion,
         rules=rules,
         at_s=finding.window[1],
+        details=finding.details,
         **asked,
     )
     index, probabilities = -1, ()
@@ -221,6 +241,7 @@ def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Fin
         samples=finding.samples,
         window=finding.window,
         data_age_s=max(now_s - finding.window[1], 0.0),
+        details=finding.details,
     )
 
 

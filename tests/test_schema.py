@@ -12,8 +12,10 @@ from fakes import fake_scene, fake_track
 from dsr_core import ask
 from dsr_core.errors import QueryError
 from dsr_core.reasoning.answer import DECLINE_CODES, Answer, Declined, State
-from dsr_core.reasoning.query import KINDS, Query, Viewpoint
+from dsr_core.reasoning.kinds import REGISTRY
+from dsr_core.reasoning.query import Query, Viewpoint
 
+KINDS = tuple(REGISTRY)
 jsonschema = pytest.importorskip("jsonschema")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

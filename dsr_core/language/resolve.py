@@ -48,10 +48,10 @@ def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None) -
     if label is not None and any(t.id == label for t in fitting):
         fitting = [t for t in fitting if t.id == label]
     if not fitting:
-        raise DeclineError("NO_SUCH_OBJECT", f"nothing called {_shown(label)} has been seen", _names_there(scene))
+        raise DeclineError("NO_SUCH_OBJECT", f"nothing called {_shown(label)} has been seen", names_there(scene))
     if who.get("box") is not None:
         return _by_box(scene, who, fitting, window)
-    seen = fitting if window is None else [t for t in fitting if _samples_in(t, window)]
+    seen = fitting if window is None else [t for t in fitting if seen_in(t, window)]
     if not seen:
         last = max(fitting, key=lambda t: t.stamps_s[-1])
         raise DeclineError(
@@ -79,7 +79,8 @@ def _describe(track: Track) -> str:
     return f"{track.label} {track.id}"
 
 
-def _names_there(scene: Scene) -> tuple[str, ...]:
+def names_there(scene: Scene) -> tuple[str, ...]:
+    """What a question could name: ids where there are few things, else classes."""
     counts: dict[str, int] = {}
     for track in scene.tracks.values():
         counts[track.label] = counts.get(track.label, 0) + 1
@@ -88,7 +89,8 @@ def _names_there(scene: Scene) -> tuple[str, ...]:
     return ("robot", "camera", *names)[:MAX_CANDIDATES]
 
 
-def _samples_in(track: Track, window: tuple[float, float]) -> int:
+def seen_in(track: Track, window: tuple[float, float]) -> int:
+    """Number of observed samples of a track in the window."""
     part = track.between(*window)
     return int(part.observed.sum())
 

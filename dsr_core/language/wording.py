@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from dsr_core.language.names import same_class
+from dsr_core.language.phrases import Told, number_with_unit, the
 from dsr_core.language.verdict import DIRECTIONS, faster, is_true
+from dsr_core.language.words import WORDS
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.dsr_rules import word_states
 
@@ -49,6 +51,7 @@ def word(
     rules: str = "robust",
     recent: bool = False,
     at_s: float | None = None,
+    details: Mapping | None = None,
 ) -> str:
     """Words an answer.
 
@@ -62,7 +65,12 @@ def word(
         rules: With "dsr" the published wording.
         recent: The question was about the present.
         at_s: Second that `value` belongs to (the window's end); default: the end of the last state.
+        details: More of the answer, by kind.
     """
+    if kind in WORDS:
+        return WORDS[kind](
+            Told(states, kind, names, value, sigma, unit, form, asked, motion or {}, recent, at_s, details or {})
+        )
     verdict = None
     if form == "yes_no" and asked is not None:
         verdict = "Yes" if is_true(states, kind, asked, recent) else "No"
@@ -73,7 +81,7 @@ def word(
         states, names = _with_answer_first(states, names, form, asked, recent)
         value = None if value is None else abs(value)
     sentence = _history(states, kind, names)
-    number = _number(value, sigma, unit)
+    number = number_with_unit(value, sigma, unit)
     at = f"at {states[-1].end if at_s is None else at_s:.1f} s"
     if asked == "value" and number:
         sentence = f"{_value_clause(kind, names, number)} {at}; it {_history(states, kind, names, with_subject=False)}"
@@ -88,15 +96,8 @@ def word(
     return f"{verdict}: {sentence}" if verdict else sentence[0].upper() + sentence[1:]
 
 
-def _the(name: str | None) -> str:
-    if not name or name.startswith("the "):
-        return name or "it"
-    # With its id ("car 12") a name is a proper one; ids of data sets can be long and hold letters.
-    return name if " " in name and any(c.isdigit() for c in name.split()[-1]) else f"the {name}"
-
-
 def _other(names: Mapping[str, str | None]) -> str:
-    return _the(names.get("object") or names.get("viewer"))
+    return the(names.get("object") or names.get("viewer"))
 
 
 def _history(states: Sequence[State], kind: str, names: Mapping[str, str | None], with_subject: bool = True) -> str:
@@ -114,10 +115,10 @@ def _history(states: Sequence[State], kind: str, names: Mapping[str, str | None]
     viewer, other = names.get("viewer"), names.get("object") or names.get("viewer")
     seen = ""
     if kind in ("orientation", "direction_prediction") or (kind == "direction" and viewer != other):
-        seen = f", seen from {_the(viewer)}"
+        seen = f", seen from {the(viewer)}"
     elif kind in ("speed", "speed_comparison") and viewer not in (None, "map"):
-        seen = f", relative to {_the(viewer)}"
-    return f"{_the(names.get('subject'))} {told}{seen}" if with_subject else f"{told}{seen}"
+        seen = f", relative to {the(viewer)}"
+    return f"{the(names.get('subject'))} {told}{seen}" if with_subject else f"{told}{seen}"
 
 
 def _clause(kind: str, label: str, names: Mapping[str, str | None], first: bool) -> str:
@@ -134,15 +135,7 @@ def _clause(kind: str, label: str, names: Mapping[str, str | None], first: bool)
 
 def _value_clause(kind: str, names: Mapping[str, str | None], number: str) -> str:
     verb = f"is {number} from {_other(names)}" if kind == "distance" else f"moves at {number}"
-    return f"{_the(names.get('subject'))} {verb}"
-
-
-def _number(value: float | None, sigma: float | None, unit: str | None) -> str:
-    if value is None or unit is None or not math.isfinite(value):
-        return ""
-    digits = 1 if abs(value) >= 1 else 2
-    spread = "" if not sigma or not math.isfinite(sigma) else f" ± {sigma:.{digits}f}"
-    return f"{value:.{digits}f}{spread} {unit}"
+    return f"{the(names.get('subject'))} {verb}"
 
 
 def _with_answer_first(states, names, form, asked, recent):
@@ -165,8 +158,8 @@ def _who_moves(names: Mapping[str, str | None], motion: Mapping[str, str | None]
     if motion.get("object") and things:
         label = things[0].rsplit(" ", 1)[0]
         still = "is parked" if same_class("vehicle", label) else "stands still"
-        parts.append(f"{_the(things[0])} {'moves' if motion['object'] == 'moving' else still}")
+        parts.append(f"{the(things[0])} {'moves' if motion['object'] == 'moving' else still}")
     ego = {names.get("subject"), names.get("object") or names.get("viewer")} & {"robot", "camera"}
     if motion.get("ego") and ego:
-        parts.append(f"{_the(sorted(ego)[0])} {'moves' if motion['ego'] == 'moving' else 'stands still'}")
+        parts.append(f"{the(sorted(ego)[0])} {'moves' if motion['ego'] == 'moving' else 'stands still'}")
     return "; " + ", ".join(parts) if parts else ""

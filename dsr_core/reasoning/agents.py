@@ -30,6 +30,13 @@ class Agent:
         """How a person would call it: "robot", "car 12"."""
         return self.name if self.track is None else f"{self.track.label} {self.track.id}"
 
+    @property
+    def length_m(self) -> float | None:
+        """The longest side of a thing in metres, None where its size is not known."""
+        if self.track is None or not np.isfinite(self.track.size_lwh_m).any():
+            return None
+        return float(np.nanmax(self.track.size_lwh_m))
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:

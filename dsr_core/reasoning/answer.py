@@ -52,7 +52,7 @@ class Answer:
         value: Kind-specific number at the window's end (see docs/answers.md), or None.
         sigma: One-sigma of `value`, or None.
         margin: How far the weakest decision was from its threshold, in `unit`, or None.
-        unit: "m", "m/s", "rad" or None.
+        unit: "m", "m/s", "rad", "s" or None.
         confidence: Probability that the states are right, 0..1.
         choice: The chosen option as given, or None.
         choice_index: Its index, -1 for none.
@@ -65,6 +65,7 @@ class Answer:
         samples: Number of samples used.
         window: (start, end) in seconds that was judged, or None.
         data_age_s: Age of the newest data used when the question was asked, or None.
+        details: More of the answer, by kind (see docs/kinds.md), and what would change it; values are JSON.
     """
 
     answer: str
@@ -86,6 +87,7 @@ class Answer:
     samples: int = 0
     window: tuple[float, float] | None = None
     data_age_s: float | None = None
+    details: dict = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         """The JSON form (docs/schemas/answer.schema.json); numbers are rounded to six decimals."""
@@ -121,4 +123,16 @@ class Answer:
                 "window": None if self.window is None else [number(s) for s in self.window],
                 "data_age_s": number(self.data_age_s),
             },
+            "details": _plain(self.details),
         }
+
+
+def _plain(value):
+    """JSON values with numbers rounded to six decimals; what is not finite becomes None."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)) or hasattr(value, "tolist"):
+        return [_plain(v) for v in value] if not hasattr(value, "tolist") else _plain(value.tolist())
+    if isinstance(value, float):
+        return round(value, 6) + 0.0 if math.isfinite(value) else None
+    return value

@@ -120,6 +120,16 @@ def require_two_things(subject: Agent, other: Agent) -> None:
         raise DeclineError("BAD_REQUEST", f"{subject.label} is compared with itself; name two different things", ())
 
 
+def require_places(*agents: Agent) -> None:
+    """Refuses the map where a place is needed."""
+    if any(a.track is None and a.name == "map" for a in agents):
+        raise DeclineError(
+            "BAD_REQUEST",
+            "the map has no place of its own; ask for the distance to a thing or to the robot",
+            ("robot", "camera"),
+        )
+
+
 def _to_view(view: Motion, vectors_world: np.ndarray) -> np.ndarray:
     return np.einsum("tji,tj->ti", view.rotations, vectors_world)
 

@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass, field
 
 from dsr_core.errors import QueryError
+from dsr_core.reasoning.vocabulary import KINDS, VOCABULARY, is_label
 
-KINDS = ("distance", "direction", "orientation", "speed", "speed_comparison", "direction_prediction", "motion")
-#: Kinds that compare two things; the others take a subject alone or a subject and a reference object.
-TWO_THINGS = ("distance", "direction", "speed_comparison")
 EGO_NAMES = ("robot", "camera", "map")
+MAX_ASKED = 8
 SELECTORS = ("nearest", "fastest", "all")
 
 #: WHO: "robot" (base frame), "camera" (optical frame), "map", a track id, a name, or a mapping
@@ -88,6 +87,9 @@ class Query:
         object: WHO it is compared with or seen from; None means the viewer for distance and direction.
         viewpoint: Whose eyes.
         window: (start, end) in seconds, closed; None means all the time that the things have in common.
+        asked: What a yes/no question asks about: a label of the kind, or labels in order ("first in front, then
+            behind-left"); None for an open question.
+        of: Kind of the relation that `count` counts.
     """
 
     kind: str
@@ -95,15 +97,17 @@ class Query:
     object: Who | None = None
     viewpoint: Viewpoint = field(default_factory=Viewpoint)
     window: tuple[float, float] | None = None
+    asked: str | tuple[str, ...] | None = None
+    of: str | None = None
 
     def __post_init__(self):
-        if self.kind not in KINDS:
+        if self.kind not in VOCABULARY:
             raise QueryError(f"kind = {self.kind!r} is not known; known kinds: {', '.join(KINDS)}")
         object.__setattr__(self, "subject", _check_who(self.subject, "subject"))
         if self.object is not None:
             object.__setattr__(self, "object", _check_who(self.object, "object"))
-        elif self.kind == "speed_comparison":
-            raise QueryError("speed_comparison needs an object to compare the subject with")
+        elif VOCABULARY[self.kind].compares:
+            raise QueryError(f"{self.kind} needs an object to compare the subject with")
         if isinstance(self.viewpoint, dict):
             unknown = set(self.viewpoint) - {"agent", "mode", "at"}
             if unknown:
@@ -125,6 +129,28 @@ class Query:
             if not isinstance(self.window, (list, tuple)) or len(self.window) != 2:
                 raise QueryError(f"window = {self.window!r} must be [start, end] in seconds")
             object.__setattr__(self, "window", tuple(_check_number(s, "window") for s in self.window))
+        self._check_asked()
+
+    def _check_asked(self) -> None:
+        if self.of is not None:
+            if self.kind != "count":
+                raise QueryError(f"of = {self.of!r} belongs to the kind count, not to {self.kind}")
+            if self.of not in VOCABULARY or VOCABULARY[self.of].many:
+                countable = [k.name for k in VOCABULARY.values() if k.labels]
+                raise QueryError(f"of = {self.of!r} is no kind that one thing can have; known: {', '.join(countable)}")
+            if self.asked is None:
+                raise QueryError(f"count of {self.of!r} needs the label that is counted in asked")
+        if self.asked is None:
+            return
+        kind = self.of or self.kind
+        labels = [self.asked] if isinstance(self.asked, str) else self.asked
+        if not isinstance(labels, (list, tuple)) or not 1 <= len(labels) <= MAX_ASKED:
+            raise QueryError(f"asked = {self.asked!r} must be a label or a list of at most {MAX_ASKED} labels")
+        for label in labels:
+            if not isinstance(label, str) or not is_label(kind, label):
+                known = ", ".join(VOCABULARY[kind].labels) or "none"
+                raise QueryError(f"asked = {label!r} is no label of the kind {kind}; known: {known}")
+        object.__setattr__(self, "asked", self.asked if isinstance(self.asked, str) else tuple(labels))
 
     @classmethod
     def from_dict(cls, data: dict) -> Query:
@@ -135,19 +161,28 @@ class Query:
         """
         if not isinstance(data, dict):
             raise QueryError(f"a query is a JSON object, not {type(data).__name__}")
-        unknown = set(data) - {"kind", "subject", "object", "viewpoint", "window"}
+        unknown = set(data) - set(_FIELDS)
         if unknown:
-            raise QueryError(f"unknown fields {sorted(unknown)}; known: kind, subject, object, viewpoint, window")
+            raise QueryError(f"unknown fields {sorted(map(str, unknown))}; known: {', '.join(_FIELDS)}")
         for name in ("kind", "subject"):
             if name not in data:
                 raise QueryError(f"the query lacks {name!r}; a query needs at least kind and subject")
         return cls(**data)
 
     def to_dict(self) -> dict:
-        return {
+        """The JSON form; `asked` and `of` only where they are set."""
+        data = {
             "kind": self.kind,
             "subject": self.subject,
             "object": self.object,
             "viewpoint": self.viewpoint.to_dict(),
             "window": None if self.window is None else list(self.window),
         }
+        if self.asked is not None:
+            data["asked"] = self.asked if isinstance(self.asked, str) else list(self.asked)
+        if self.of is not None:
+            data["of"] = self.of
+        return data
+
+
+_FIELDS = ("kind", "subject", "object", "viewpoint", "window", "asked", "of")

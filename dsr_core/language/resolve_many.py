@@ -1,0 +1,39 @@
+"""WHO -> agents: the set of things that "who is nearest?" and "how many cars move?" speak of."""
+
+from __future__ import annotations
+
+from dsr_core.errors import DeclineError
+from dsr_core.language.names import same_class, without_article
+from dsr_core.language.resolve import names_there, seen_in
+from dsr_core.reasoning.agents import Agent
+from dsr_core.reasoning.query import Who
+from dsr_core.scene import Scene
+
+#: Names of the set of everything.
+EVERYTHING = frozenset("anything everything something all things thing objects object one ones".split())
+
+
+def named(who: Who) -> str:
+    """The set as a person would call it: "anything", "car"."""
+    label = who if isinstance(who, str) else who.get("label")
+    return "anything" if label is None or label.lower() in EVERYTHING else without_article(label)
+
+
+def resolve_many(scene: Scene, who: Who, window: tuple[float, float] | None = None) -> tuple[Agent, ...]:
+    """All tracks that `who` names and that were seen in the window, in the order of their first being seen.
+
+    Raises:
+        DeclineError: NO_SUCH_OBJECT or NOT_OBSERVED, with candidates.
+    """
+    label = named(who)
+    fitting = [t for t in scene.tracks.values() if label == "anything" or t.id == label or same_class(label, t.label)]
+    if not fitting:
+        raise DeclineError("NO_SUCH_OBJECT", f"nothing called {label!r} has been seen", names_there(scene))
+    seen = fitting if window is None else [t for t in fitting if seen_in(t, window)]
+    if not seen:
+        raise DeclineError(
+            "NOT_OBSERVED",
+            f"no {label.replace('anything', 'thing')} was seen between {window[0]:.1f} s and {window[1]:.1f} s",
+            tuple(f"{t.label} {t.id}" for t in fitting[:20]),
+        )
+    return tuple(Agent(t.id, t) for t in seen)

@@ -1,0 +1,9 @@
+"""Which function words an answer of which kind; kinds that are not listed are worded by `wording` itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dsr_core.language.phrases import Told
+
+WORDS: dict[str, Callable[[Told], str]] = {}
