@@ -102,6 +102,11 @@ def same_class(asked: str, seen: str) -> bool:
     return head_class == asked_class or head_class in WIDER.get(asked_class, ())
 
 
+def is_known_name(text: str) -> bool:
+    """Whether a row of `SYNONYMS` holds the name as it stands."""
+    return normalise_name(text) in _CANONICAL
+
+
 def without_article(text: str) -> str:
     """A name as written, without leading articles: "the car 12" -> "car 12"."""
     words = text.split()
