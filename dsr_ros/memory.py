@@ -17,6 +17,7 @@ import dsr_core
 from dsr_core.errors import DeclineError, DsrError, QueryError
 from dsr_core.pipeline import WorldConfig, WorldModel
 from dsr_core.reasoning.answer import Answer, Declined
+from dsr_core.reasoning.rules import RobustRules
 from dsr_core.sources.base import BACKWARD_JUMP_NS
 from dsr_ros import convert, parameters, qos, validate
 from dsr_ros.ask_long import AskLongServer
@@ -37,12 +38,14 @@ class MemoryNode(DsrNode):
         super().__init__(name, **kwargs)
         self.model: WorldModel | None = None
         self._entities: list[tuple] = []
+        parameters.declare(self, parameters.RULES, "rules.")
 
     # --- lifecycle
 
     def configure(self) -> None:
         s = self.settings
         self.model = WorldModel(WorldConfig(memory_s=s.memory_s, max_tracks=s.max_tracks), s.world_frame)
+        self.rules = RobustRules.from_dict(vars(parameters.read(self, parameters.RULES, "rules.")))
         self.meter = Meter(time.monotonic_ns)
         self.markers = Markers()
         self._last_markers_ns = self._last_tracks_ns = 0
@@ -193,7 +196,7 @@ class MemoryNode(DsrNode):
             raise DeclineError("NOT_OBSERVED", f"the memory is empty: {self.why_nothing()}")
         now_s = (self.now_ns() - origin_ns) / 1e9
         stale_s = self.settings.stale_s or None
-        return dsr_core.ask(self.model.scene(), **given, now_s=now_s, stale_s=stale_s)
+        return dsr_core.ask(self.model.scene(), **given, now_s=now_s, stale_s=stale_s, config=self.rules)
 
     def to_message(self, answer: Answer):
         """The message of an answer about this memory."""

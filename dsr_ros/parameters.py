@@ -11,6 +11,7 @@ from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
 
 from dsr_core.errors import DsrError
+from dsr_core.reasoning.rules import DEFAULT_RULES, constants
 from dsr_ros.qos import RELIABILITY
 
 
@@ -194,6 +195,13 @@ MEMORY = (
         dynamic=True,
     ),
     Parameter("marker_rate_hz", 10.0, "most marker messages a second", between=(0.1, 1000.0), dynamic=True),
+)
+
+#: Constants of the reasoning (config/rules.yaml), declared as `rules.<name>`.
+RULES = tuple(
+    Parameter(name, default, meaning, between=(1, 1_000_000) if isinstance(default, int) else None)
+    for name, meaning in constants().items()
+    for default in [getattr(DEFAULT_RULES, name)]
 )
 
 

@@ -224,6 +224,10 @@ def test_parameters_are_described_and_checked(graph, peer, robot):
         DescribeParameters, "memory/describe_parameters", DescribeParameters.Request(names=["stale_s", "memory_s"])
     )
     assert all(d.description and d.floating_point_range for d in described.descriptors)
+    rules = peer.call(
+        DescribeParameters, "memory/describe_parameters", DescribeParameters.Request(names=["rules.sigmas"])
+    )
+    assert "this many sigma" in rules.descriptors[0].description
 
     def set_(name, value):
         request = SetParameters.Request(parameters=[Parameter(name=name, value=value)])
@@ -313,6 +317,13 @@ def test_a_wrong_parameter_is_refused_with_its_value(tmp_path):
         process = graph.start("observer", reliability="psychic")
         assert process.wait(20) == 1
         assert "psychic" in graph.output() and "best_effort" in graph.output()
+
+
+def test_a_wrong_constant_of_the_rules_is_refused_with_its_value(tmp_path):
+    with Graph(tmp_path, "strict") as graph:
+        process = graph.start("memory", **{"rules.fraction": -0.1})
+        assert process.wait(20) == 1
+        assert "fraction = -0.1 must be a positive number" in graph.output()
 
 
 def test_two_robots_in_one_graph_and_the_doctor(tmp_path):

@@ -33,6 +33,9 @@ def add(verbs) -> None:
     parser.add_argument("--until", type=float, metavar="S", help="use nothing later than this second")
     parser.add_argument("--query", metavar="JSON", help="a typed query in place of the question")
     parser.add_argument("--rules", choices=("robust", "dsr"), default="robust", help="robust, or the published rules")
+    parser.add_argument(
+        "--rules-file", metavar="YAML", help="constants of the robust rules, as in config/rules.yaml (recordings only)"
+    )
     parser.add_argument("--backend", choices=("auto", "geometry", "vlm"), default="auto", help="which engine answers")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="longest wait for --service, seconds")
 
@@ -45,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
         answer = _ask_service(args, question, query, window)
     else:
         from dsr_core.api import ask
+        from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 
+        config = RobustRules.from_yaml(args.rules_file) if args.rules_file else DEFAULT_RULES
         args.source = source
         scene = open_recording(args).scene(progress=show_progress(args))
         answer = ask(
@@ -57,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
             viewpoint=args.viewpoint,
             window=window,
             backend=args.backend,
+            config=config,
         ).to_dict()
     if args.json:
         print_json(answer)

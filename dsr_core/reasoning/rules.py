@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import inspect
+import math
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from dsr_core.errors import QueryError
 
@@ -48,8 +54,60 @@ class RobustRules:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if not value > 0:
-                raise QueryError(f"rules: {field.name} = {value!r} must be positive")
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or not value > 0:
+                raise QueryError(f"rules: {field.name} = {value!r} must be a positive number")
+            if isinstance(field.default, int) and value != int(value):
+                raise QueryError(f"rules: {field.name} = {value!r} must be a whole number")
+            object.__setattr__(self, field.name, type(field.default)(value))
+
+    @classmethod
+    def from_dict(cls, data: Mapping) -> RobustRules:
+        """Rules with some constants changed.
+
+        Raises:
+            QueryError: an unknown constant, or a value that is no positive number.
+        """
+        known = {field.name: field.default for field in fields(cls)}
+        if not isinstance(data, Mapping) or set(data) - set(known):
+            wrong = sorted(map(str, set(data) - set(known))) if isinstance(data, Mapping) else data
+            raise QueryError(f"rules: {wrong!r} is not known; known constants: {', '.join(known)}")
+        return cls(**data)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> RobustRules:
+        """Rules from a YAML file of `name: value` lines; what it does not name keeps its default.
+
+        Raises:
+            QueryError: no such file, no YAML, or constants that cannot be used.
+        """
+        import yaml
+
+        try:
+            data = yaml.safe_load(Path(path).read_text()) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise QueryError(f"rules: {path} cannot be read ({error}); see config/rules.yaml for an example") from None
+        return cls.from_dict(data)
+
+    def to_dict(self) -> dict[str, float]:
+        """Every constant by name; saved beside results."""
+        return asdict(self)
+
+
+def constants() -> dict[str, str]:
+    """What each constant means, by name, read off the docstring of `RobustRules`."""
+    text = inspect.cleandoc(RobustRules.__doc__).partition("Attributes:")[2]
+    found = re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w+: |\Z)", text, re.MULTILINE | re.DOTALL)
+    return {name: " ".join(words.split()) for name, words in found}
+
+
+def as_yaml() -> str:
+    """The defaults as a commented YAML file (config/rules.yaml)."""
+    lines = ["# Constants of the robust rules: dsr ask --rules-file, or parameters rules.<name> of the memory node."]
+    for name, meaning in constants().items():
+        lines += ["", *textwrap.wrap(meaning, 116, initial_indent="# ", subsequent_indent="# ")]
+        lines.append(f"{name}: {getattr(RobustRules, name)}")
+    return "\n".join(lines) + "\n"
 
 
 DEFAULT_RULES = RobustRules()
