@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from dsr_core.language.synonyms import ONE_OF_PEOPLE, SYNONYMS, WIDER
+
 _ARTICLES = frozenset("the a an this that these those our my your its his her their some any".split())
 _ROBOT = frozenset(
     "robot,me,i,myself,us,we,you,yourself,ourselves,ego,ego vehicle,ego car,ego robot,base,robot base".split(",")
@@ -15,52 +17,35 @@ _MAP = frozenset("map,world,ground".split(","))
 _IRREGULAR = {
     "people": "person",
     "persons": "person",
+    "passersby": "passerby",
     "men": "man",
     "women": "woman",
+    "policemen": "policeman",
+    "firemen": "fireman",
     "children": "child",
     "buses": "bus",
-    "boxes": "box",
-    "benches": "bench",
     "mice": "mouse",
-    "lorries": "lorry",
-    "ladies": "lady",
-    "babies": "baby",
-    "trolleys": "trolley",
-    "dishes": "dish",
-    "glasses": "glass",
+    "geese": "goose",
+    "knives": "knife",
+    "shelves": "shelf",
+    "bookshelves": "bookshelf",
+    "loaves": "loaf",
+    "leaves": "leaf",
+    "skis": "ski",
+    "taxis": "taxi",
+    "semis": "semi",
+    "bureaus": "bureau",
+    "tvs": "tv",
+    "pcs": "pc",
+    "cookies": "cookie",
+    "ties": "tie",
+    "neckties": "necktie",
+    "pies": "pie",
+    "doggies": "doggie",
+    "potatoes": "potato",
+    "tomatoes": "tomato",
 }
-
-#: Names that mean the same: the first is the one that a row is known by.
-SYNONYMS = (
-    ("person", "pedestrian", "human", "man", "woman", "guy", "walker", "person sitting", "worker"),
-    ("child", "kid", "boy", "girl", "toddler"),
-    ("car", "automobile", "auto", "sedan", "passenger car", "regular vehicle"),
-    ("van", "minivan", "delivery van"),
-    ("truck", "lorry", "large vehicle", "pickup", "pick up"),
-    ("bus", "coach"),
-    ("tram", "streetcar", "trolley car", "railed vehicle"),
-    ("bicycle", "bike", "cyclist", "bicyclist", "cycle", "push bike"),
-    ("motorcycle", "motorbike", "motorcyclist", "moped"),
-    ("forklift", "fork lift", "fork lift truck", "forklift truck", "lift truck", "fork truck"),
-    ("pallet jack", "pallet truck", "hand pallet truck"),
-    ("cart", "trolley", "barrow"),
-    ("stroller", "pram", "buggy", "pushchair", "baby carriage"),
-    ("couch", "sofa"),
-    ("monitor", "screen", "display", "tv", "television"),
-    ("mug", "cup"),
-    ("fridge", "refrigerator"),
-    ("crate", "box", "carton"),
-    ("construction cone", "cone", "traffic cone"),
-    ("dog", "puppy"),
-    ("cat", "kitten"),
-)
-#: A wider name and the rows of `SYNONYMS` that it also names.
-WIDER = {
-    "vehicle": frozenset("car van truck bus tram motorcycle".split()),
-    "person": frozenset({"child"}),
-    "animal": frozenset("dog cat".split()),
-}
-_CANONICAL = {name: row[0] for row in SYNONYMS for name in row}
+_OWN_SINGULAR = ("ss", "us", "is")
 
 
 def normalise_name(text: str) -> str:
@@ -77,29 +62,47 @@ def normalise_name(text: str) -> str:
 def _singular(word: str) -> str:
     if word in _IRREGULAR:
         return _IRREGULAR[word]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
+    if len(word) <= 3 or not word.endswith("s") or word.endswith(_OWN_SINGULAR):
+        return word
+    if len(word) > 4 and word.endswith("ies"):
+        return f"{word[:-3]}y"
+    return word[:-2] if word.endswith(("ches", "shes", "sses", "xes")) else word[:-1]
+
+
+_CANONICAL = {normalise_name(name): normalise_name(row[0]) for row in SYNONYMS for name in row}
+_WIDER = {normalise_name(name): frozenset(map(normalise_name, rows.split(";"))) for name, rows in WIDER.items()}
 
 
 @lru_cache(maxsize=65536)
-def same_class(asked: str, seen: str) -> bool:
-    """Whether a thing labelled `seen` may be called `asked`.
+def class_match(asked: str, seen: str) -> str | None:
+    """How a thing labelled `seen` fits the name `asked`.
 
-    True for equal names, synonyms (`SYNONYMS`), a wider name (`WIDER`: a van is a vehicle), and a name of fewer words
-    ("truck" for a "box truck"). A "red car" is not found among cars of unknown colour.
+    Returns:
+        "same" for equal names, synonyms (`SYNONYMS`), and a name of fewer words ("truck" for a "box truck"); "wider"
+        for a wider name (`WIDER`: a van is a vehicle) and for a man or a worker where people have one class; None where
+        it does not fit. A "red car" is not found among cars of unknown colour.
     """
     asked, seen = normalise_name(asked), normalise_name(seen)
     if not asked or not seen:
-        return False
+        return None
     asked_class, seen_class = _CANONICAL.get(asked, asked), _CANONICAL.get(seen, seen)
-    if asked_class == seen_class or seen_class in WIDER.get(asked_class, ()):
-        return True
-    if seen_class != seen:  # a known name means what its row says: a "lift truck" is no truck
-        return False
-    head = " ".join(seen.split()[-len(asked.split()) :])
-    head_class = _CANONICAL.get(head, head)
-    return head_class == asked_class or head_class in WIDER.get(asked_class, ())
+    if asked_class == seen_class:
+        return "same"
+    if (
+        seen_class == seen and seen not in _CANONICAL
+    ):  # a known name means what its row says: a "lift truck" is no truck
+        head = " ".join(seen.split()[-len(asked.split()) :])
+        seen_class = _CANONICAL.get(head, head)
+        if asked_class == seen_class:
+            return "same"
+    if seen_class in _WIDER.get(asked_class, ()) or (seen_class == "person" and asked_class in ONE_OF_PEOPLE):
+        return "wider"
+    return None
+
+
+def same_class(asked: str, seen: str) -> bool:
+    """Whether a thing labelled `seen` may be called `asked` (see `class_match`)."""
+    return class_match(asked, seen) is not None
 
 
 def is_known_name(text: str) -> bool:
