@@ -134,12 +134,12 @@ def _resolve(scene: Scene, parsed: ParsedQuestion, recent_s: float) -> ResolvedQ
         if parsed.last_s is None and not _seen_in(scene, query, window):
             window = None
     many = VOCABULARY[query.kind].many
-    subjects = resolve_many(scene, query.subject, window) if many else ()
-    subject = subjects[0] if many else resolve(scene, query.subject, window)
-    other = None if query.object is None else resolve(scene, query.object, window)
     at = query.viewpoint.at
-    viewer = resolve(scene, query.viewpoint.agent, window if at is None else None)
     absolute = query.viewpoint.mode == "absolute"
+    viewer = Viewer(resolve(scene, query.viewpoint.agent, window if at is None else None), at if absolute else None)
+    subjects = resolve_many(scene, query.subject, window) if many else ()
+    subject = subjects[0] if many else resolve(scene, query.subject, window, viewer)
+    other = None if query.object is None else resolve(scene, query.object, window, viewer)
     if last_s is not None and parsed.last_s is None and not many:
         ends = [span(scene, a)[1] for a in (subject, other) if a is not None and a.name != "map"]
         end = min(ends, default=scene.end_s)
@@ -148,7 +148,7 @@ def _resolve(scene: Scene, parsed: ParsedQuestion, recent_s: float) -> ResolvedQ
         kind=query.kind,
         subject=subject,
         other=other,
-        viewer=Viewer(viewer, at if absolute else None),
+        viewer=viewer,
         absolute=absolute,
         window=window,
         subjects=subjects,

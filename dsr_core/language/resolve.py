@@ -7,8 +7,11 @@ import re
 import numpy as np
 
 from dsr_core.errors import DeclineError
-from dsr_core.language.names import ego_name, normalise_name, same_class, without_article
-from dsr_core.reasoning.agents import Agent, interpolate, poses, velocities
+from dsr_core.language.attributes import who_of
+from dsr_core.language.names import class_match, ego_name, normalise_name, same_class, without_article
+from dsr_core.language.select import select
+from dsr_core.reasoning.agents import Agent
+from dsr_core.reasoning.quantities import Viewer
 from dsr_core.reasoning.query import EGO_NAMES, Who
 from dsr_core.scene import Scene, Track
 
@@ -18,36 +21,41 @@ MIN_BOX_IOU = 0.3
 MAX_BOX_GAP_S = 0.25
 
 
-def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None) -> Agent:
+def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None, viewer: Viewer | None = None) -> Agent:
     """Finds the agent that `who` names.
 
-    A name is tried as "robot", "camera", "map", then as a track id, then as "<label> <id>", then as a label. Where a
-    label fits several things, those seen in the window are taken; several of them are ambiguous.
+    A name is tried as "robot", "camera", "map", then as a track id, then as "<label> <id>", then as a label (things of
+    that very class go before those that a wider name also fits), then as a name that chooses ("the nearest car"). Where
+    a label fits several things, those seen in the window are taken; several of them are ambiguous.
+
+    Args:
+        scene: What is known.
+        who: The name.
+        window: (start, end) in seconds that the question is about.
+        viewer: Whose left and right choose among several things; None: the robot's.
 
     Raises:
-        DeclineError: NO_SUCH_OBJECT, AMBIGUOUS_OBJECT or NOT_OBSERVED, with candidates.
+        DeclineError: NO_SUCH_OBJECT, AMBIGUOUS_OBJECT or NOT_OBSERVED, with candidates; what choosing needs
+            (`dsr_core.language.select`).
     """
     if isinstance(who, str):
-        who = without_article(who.strip())
-        if who.lower() in EGO_NAMES:
-            return Agent(who.lower())
-        if who in scene.tracks:
-            return Agent(who, scene.tracks[who])
-        if ego_name(who):
-            return Agent(ego_name(who))
-        match = re.fullmatch(r"(?:(.*?)\s+)?(?:number\s+|id\s+|#)?(\S+)", who)
-        if match and match[2] in scene.tracks and match[1]:
-            track = scene.tracks[match[2]]
-            if match[1].lower() in ("track", "object", "thing", "id", "number") or same_class(match[1], track.label):
-                return Agent(track.id, track)
-        who = {"label": who}
+        found = _by_name(scene, without_article(who.strip()))
+        if found is not None:
+            return found
+        who = {"label": without_article(who.strip())}
     label = who.get("label")
     if label is not None and "box" not in who and ego_name(label):
         return Agent(ego_name(label))
-    fitting = [t for t in scene.tracks.values() if label is None or t.id == label or same_class(label, t.label)]
-    if label is not None and any(t.id == label for t in fitting):
-        fitting = [t for t in fitting if t.id == label]
+    fitting = _fitting(scene, label)
     if not fitting:
+        if label is None:
+            raise DeclineError("NO_SUCH_OBJECT", "nothing has been seen", names_there(scene))
+        chosen = who_of(label)
+        if isinstance(chosen, dict) and "select" not in who:
+            if "box" in who:  # the box chooses
+                chosen = {k: v for k, v in chosen.items() if k == "label"}
+            return resolve(scene, {**{k: v for k, v in who.items() if k != "label"}, **chosen}, window, viewer)
+        _decline_other(scene, label)
         raise DeclineError("NO_SUCH_OBJECT", f"nothing called {_shown(label)} has been seen", names_there(scene))
     if who.get("box") is not None:
         return _by_box(scene, who, fitting, window)
@@ -60,19 +68,61 @@ def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None) -
             f" {last.label} {last.id} was seen from {last.stamps_s[0]:.1f} s to {last.stamps_s[-1]:.1f} s",
             tuple(_describe(t) for t in fitting[:MAX_CANDIDATES]),
         )
-    if len(seen) > 1 and who.get("select") in ("nearest", "fastest"):
-        seen = [_select(scene, seen, who["select"], who.get("at"), window)]
+    if who.get("select") is not None:
+        seen = select(scene, seen, who["select"], int(who.get("rank", 1)), who.get("at"), window, viewer)
     if len(seen) > 1:
-        raise DeclineError(
-            "AMBIGUOUS_OBJECT",
-            f"{len(seen)} things fit {_shown(label)}; name one by its id",
-            tuple(_describe(t) for t in seen[:MAX_CANDIDATES]),
-        )
+        raise _ambiguous(label, seen)
     return Agent(seen[0].id, seen[0])
 
 
-def _shown(label) -> str:
-    return "that box" if label is None else repr(label if len(label) <= 60 else label[:57] + "...")
+def _by_name(scene: Scene, name: str) -> Agent | None:
+    """ "robot", a track's id, or "<label> <id>"; None for any other name."""
+    if name.lower() in EGO_NAMES:
+        return Agent(name.lower())
+    if name in scene.tracks:
+        return Agent(name, scene.tracks[name])
+    if ego_name(name):
+        return Agent(ego_name(name))
+    match = re.fullmatch(r"(?:(.*?)\s+)?(?:number\s+|id\s+|#)?(\S+)", name)
+    if match and match[2] in scene.tracks and match[1]:
+        track = scene.tracks[match[2]]
+        if match[1].lower() in ("track", "object", "thing", "id", "number") or same_class(match[1], track.label):
+            return Agent(track.id, track)
+    return None
+
+
+def _fitting(scene: Scene, label: str | None) -> list[Track]:
+    """The tracks that a label names: one of that id, else those of that very class, else those of a narrower one."""
+    tracks = list(scene.tracks.values())
+    if label is None:
+        return tracks
+    by_id = [t for t in tracks if t.id == label]
+    if by_id:
+        return by_id
+    matches = [class_match(label, t.label) for t in tracks]
+    same = [t for t, match in zip(tracks, matches, strict=True) if match == "same"]
+    return same or [t for t, match in zip(tracks, matches, strict=True) if match]
+
+
+def _decline_other(scene: Scene, label: str | None) -> None:
+    """ "The other car" depends on what was spoken of before, which a single question does not tell."""
+    match = re.fullmatch(r"(?:an)?other (.+)", label or "", re.IGNORECASE)
+    fitting = _fitting(scene, match[1]) if match else []
+    if fitting:
+        raise _ambiguous(label, fitting)
+
+
+def _ambiguous(label: str | None, tracks: list[Track]) -> DeclineError:
+    name = "" if label is None else f" {_shown(label)}"
+    return DeclineError(
+        "AMBIGUOUS_OBJECT",
+        f"{len(tracks)} thing{'s fit' if len(tracks) > 1 else ' fits'}{name}; name one by its id",
+        tuple(_describe(t) for t in tracks[:MAX_CANDIDATES]),
+    )
+
+
+def _shown(label: str) -> str:
+    return repr(label if len(label) <= 60 else label[:57] + "...")
 
 
 def _describe(track: Track) -> str:
@@ -124,8 +174,8 @@ def _by_box(scene: Scene, who: dict, fitting: list[Track], window) -> Agent:
         when = "" if at is None else f" at {at:.1f} s"
         raise DeclineError(
             "NO_SUCH_OBJECT",
-            f"no {_shown(who.get('label'))} has the box {[round(float(v), 1) for v in box]}{when}"
-            f" (best overlap {best_iou:.2f}, {MIN_BOX_IOU} needed);"
+            f"no {_shown(who['label']) if 'label' in who else 'thing'} has the box"
+            f" {[round(float(v), 1) for v in box]}{when} (best overlap {best_iou:.2f}, {MIN_BOX_IOU} needed);"
             " give image_size when the box refers to another image size",
             tuple(_describe(t) for t in fitting[:MAX_CANDIDATES]),
         )
@@ -138,17 +188,3 @@ def _iou(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
     shared = np.clip(size, 0.0, None).prod(axis=1)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
     return shared / np.maximum(area - shared, 1e-9)
-
-
-def _select(scene: Scene, tracks: list[Track], how: str, at: float | None, window) -> Track:
-    """The nearest track to the robot, or the fastest in the world, at a time (default: the window's end)."""
-    end = window[1] if window else max(float(t.stamps_s[-1]) for t in tracks)
-    at = end if at is None else float(at)
-    if how == "nearest":
-        ego = poses(scene, Agent("robot"), np.array([at]))[0, :3, 3]
-        return min(tracks, key=lambda t: float(np.linalg.norm(interpolate(t, np.array([at]))[0][0] - ego)))
-
-    def speed(track: Track) -> float:
-        return float(np.linalg.norm(velocities(track.stamps_s, track.positions_world_m, np.array([at]))[0][0]))
-
-    return max(tracks, key=speed)

@@ -10,10 +10,25 @@ from dsr_core.reasoning.vocabulary import KINDS, VOCABULARY, is_label
 
 EGO_NAMES = ("robot", "camera", "map")
 MAX_ASKED = 8
-SELECTORS = ("nearest", "fastest", "all")
+#: Orders of which `rank` takes the first, the second, …
+RANKED = (
+    "nearest",
+    "farthest",
+    "fastest",
+    "slowest",
+    "leftmost",
+    "rightmost",
+    "biggest",
+    "smallest",
+    "first",
+    "last",
+)
+SELECTORS = (*RANKED, "moving", "still", "all")
+MAX_RANK = 1000
+_WHO_FIELDS = ("label", "box", "image_size", "at", "select", "rank")
 
 #: WHO: "robot" (base frame), "camera" (optical frame), "map", a track id, a name, or a mapping
-#: {"label", "box", "image_size", "at", "select"}.
+#: {"label", "box", "image_size", "at", "select", "rank"}.
 Who = str | dict
 
 
@@ -30,9 +45,9 @@ def _check_who(value, name: str) -> Who:
         raise QueryError(
             f"{name} = {value!r} is no thing: give 'robot', 'camera', 'map', a track id, a name or an object"
         )
-    unknown = set(value) - {"label", "box", "image_size", "at", "select"}
+    unknown = set(value) - set(_WHO_FIELDS)
     if unknown:
-        raise QueryError(f"{name} has unknown fields {sorted(unknown)}; known: label, box, image_size, at, select")
+        raise QueryError(f"{name} has unknown fields {sorted(map(str, unknown))}; known: {', '.join(_WHO_FIELDS)}")
     if not value:
         raise QueryError(f"{name} is an empty object; give a label or a box")
     if value.get("label") is not None and not (isinstance(value["label"], str) and value["label"].strip()):
@@ -56,6 +71,12 @@ def _check_who(value, name: str) -> Who:
         _check_number(value["at"], f"{name}.at")
     if value.get("select") is not None and value["select"] not in SELECTORS:
         raise QueryError(f"{name}.select = {value['select']!r}; known: {', '.join(SELECTORS)}")
+    rank = value.get("rank")
+    if rank is not None:
+        if isinstance(rank, bool) or rank not in range(1, MAX_RANK + 1):
+            raise QueryError(f"{name}.rank = {rank!r} must be a whole number from 1 (the first) to {MAX_RANK}")
+        if value.get("select") not in RANKED:
+            raise QueryError(f"{name}.rank needs a select that puts things in order: {', '.join(RANKED)}")
     return {k: v for k, v in value.items() if v is not None}
 
 
