@@ -8,7 +8,7 @@ import numpy as np
 
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.judgement import Judgement
-from dsr_core.reasoning.noise import middle, probability
+from dsr_core.reasoning.noise import TINY, middle
 
 
 def hysteresis(x, enter, leave):
@@ -30,8 +30,11 @@ def runs_of_zero(sides) -> list[tuple[int, int]]:
     return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def from_labels(t, labels: list[str], slack, sigma, rules) -> Judgement:
-    """Runs of equal labels; runs shorter than the minimum duration go to their longer neighbour."""
+def from_labels(t, labels: list[str], slack, sigma, rules, chance_of) -> Judgement:
+    """Runs of equal labels; runs shorter than the minimum duration go to their longer neighbour.
+
+    `chance_of(samples, label)` gives the probability that a label holds for a slice of samples, and the next label.
+    """
     runs: list[list] = []  # [label, first index, last index]
     for i, label in enumerate(labels):
         if runs and runs[-1][0] == label:
@@ -58,12 +61,16 @@ def from_labels(t, labels: list[str], slack, sigma, rules) -> Judgement:
                 cuts = np.delete(cuts, i + 1)
                 lengths = np.diff(cuts)
     states = tuple(State(run[0], float(cuts[k]), float(cuts[k + 1])) for k, run in enumerate(runs))
-    margins, confidences = [], []
-    for _, first, last in runs:
-        best = first + int(np.argmax(slack[first : last + 1] - sigma[first : last + 1]))
-        margins.append(middle(slack[first : last + 1]))
-        confidences.append(probability(float(slack[best]), float(sigma[best])))
-    return Judgement(states, min(margins), min(confidences))
+    margins, sigmas, chances, others = [], [], [], []
+    for label, first, last in runs:
+        samples = slice(first, last + 1)
+        chance, other = chance_of(samples, label)
+        chances.append(chance)
+        others.append(other)
+        margins.append(middle(slack[samples]))
+        sigmas.append(margins[-1] / max(middle(sigma[samples]), TINY))
+    k = int(np.argmin(sigmas))
+    return Judgement(states, margins[k], math.prod(chances), True, sigmas[k], tuple(chances), tuple(others), k)
 
 
 def mean_over_time(t, x) -> float:

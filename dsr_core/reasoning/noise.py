@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.special import ndtr
 
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 
 #: Stands for zero where a number is divided by.
 TINY = 1e-12
+#: No probability is surer than this: what is not modelled (wrong labels, swapped ids) is never rarer.
+SUREST = 0.999
 
 
 def middle(values: np.ndarray) -> float:
@@ -61,5 +64,28 @@ def change_sigma(sigma, span_s, samples, rules: RobustRules = DEFAULT_RULES, whi
 def probability(margin: float, sigma: float) -> float:
     """Probability that noise of this sigma does not carry a value over a threshold `margin` away."""
     if sigma <= 0:
-        return 0.999
-    return min(0.5 * (1.0 + math.erf(margin / sigma / math.sqrt(2.0))), 0.999)
+        return SUREST
+    return min(0.5 * (1.0 + math.erf(margin / sigma / math.sqrt(2.0))), SUREST)
+
+
+def chance_beyond(value, threshold, sigma) -> np.ndarray:
+    """Posterior probability that a true number exceeds a threshold, given what was measured (a flat prior).
+
+    Args:
+        value: Measured numbers. threshold: What they must exceed. sigma: One-sigma of the numbers. All broadcast.
+
+    Returns:
+        Probabilities within `1 - SUREST` and `SUREST`; 0.5 at the threshold.
+    """
+    gap = np.asarray(value, float) - threshold
+    # Where nothing is noisy a number is beyond or it is not; a tiny sigma keeps the quotient finite.
+    return np.clip(ndtr(gap / np.maximum(sigma, TINY)), 1.0 - SUREST, SUREST)
+
+
+def chance_within(value, threshold, sigma) -> np.ndarray:
+    """Posterior probability that the size of a true number is at most a threshold: the noise must be below it too."""
+    sigma = np.maximum(sigma, TINY)
+    inside = ndtr((threshold - np.asarray(value, float)) / sigma) - ndtr(
+        (-threshold - np.asarray(value, float)) / sigma
+    )
+    return np.clip(inside, 1.0 - SUREST, SUREST)

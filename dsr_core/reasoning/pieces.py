@@ -6,13 +6,14 @@ The cut is optimal partitioning (Jackson et al. 2005, arXiv math/0309285) with o
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.judgement import Judgement
-from dsr_core.reasoning.noise import TINY, middle, probability
+from dsr_core.reasoning.noise import TINY, middle
 
 
 def straight_pieces(t, x, tolerance, rules) -> list[tuple[int, int]]:
@@ -102,7 +103,10 @@ class Lines:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one straight piece was judged to be, and its line (first axis): mean at `middle_s`, slope."""
+    """What one straight piece was judged to be, and its line (first axis): mean at `middle_s`, slope.
+
+    `chance` is the probability that the label is right, `other` the label it would have beyond its threshold.
+    """
 
     label: str
     margin: float
@@ -111,29 +115,38 @@ class Verdict:
     mean: float
     slope: float
     middle_s: float
+    chance: float
+    other: str
+
+    @property
+    def margin_sigmas(self) -> float:
+        return self.margin / max(self.noise, TINY)
 
 
 def verdicts_of(*columns) -> list[Verdict]:
     return [Verdict(*row) for row in zip(*(np.asarray(c).tolist() for c in columns), strict=True)]
 
 
-def _without_slivers(states: list[State], min_duration_s: float) -> tuple[State, ...]:
-    """Gives states that the exact boundaries left too short to their neighbours."""
+def _without_slivers(states: list[State], min_duration_s: float) -> tuple[list[State], list[int]]:
+    """Gives states that the exact boundaries left too short to their neighbours; also the index each one had."""
+    states, index = list(states), list(range(len(states)))
     while len(states) > 1:
         k = min(range(len(states)), key=lambda i: states[i].end - states[i].start)
         if states[k].end - states[k].start >= min_duration_s - 1e-9:
             break
         sliver = states.pop(k)
+        index.pop(k)
         if k == 0:
             states[0] = replace(states[0], start=sliver.start)
         elif k == len(states):
             states[-1] = replace(states[-1], end=sliver.end)
         elif states[k - 1].label == states[k].label:
             states[k - 1 : k + 1] = [State(states[k].label, states[k - 1].start, states[k].end)]
+            index.pop(k)
         else:
             middle = (sliver.start + sliver.end) / 2
             states[k - 1 : k + 1] = [replace(states[k - 1], end=middle), replace(states[k], start=middle)]
-    return tuple(states)
+    return states, index
 
 
 def merge_and_judge(t, pieces, judge, boundary, min_duration_s) -> Judgement:
@@ -163,12 +176,23 @@ def merge_and_judge(t, pieces, judge, boundary, min_duration_s) -> Judgement:
             cut = boundary(before, after, cut)
         cuts.append(float(max(cut, cuts[-1])))
     cuts.append(float(t[-1]))
-    states = _without_slivers(
+    states, index = _without_slivers(
         [State(run[2][0].label, cuts[i], cuts[i + 1]) for i, run in enumerate(judged)], min_duration_s
     )
-    verdicts = [v for run in judged for v in run[2]]
-    confidence = min(probability(v.margin, v.noise) for v in verdicts)
-    return Judgement(states, min(v.margin for v in verdicts), confidence, all(v.certain for v in verdicts))
+    # A run of one label holds when its surest piece does; its weakest one says what would change the states.
+    weakest = [min(judged[i][2], key=lambda v: v.margin_sigmas) for i in index]
+    chances = tuple(max(v.chance for v in judged[i][2]) for i in index)
+    k = min(range(len(states)), key=lambda i: weakest[i].margin_sigmas)
+    return Judgement(
+        tuple(states),
+        weakest[k].margin,
+        math.prod(chances),
+        all(v.certain for run in judged for v in run[2]),
+        weakest[k].margin_sigmas,
+        chances,
+        tuple(v.other for v in weakest),
+        k,
+    )
 
 
 def split_at_turn(x, lo: int, hi: int, threshold, sigma, rules) -> list[tuple[int, int]]:

@@ -15,7 +15,15 @@ import numpy as np
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.hysteresis import averaging, from_labels, hysteresis, mean_over_time, runs_of_zero
 from dsr_core.reasoning.judgement import Judgement
-from dsr_core.reasoning.noise import TINY, change_sigma, middle, typical_sigma, white_sigma
+from dsr_core.reasoning.noise import (
+    TINY,
+    chance_beyond,
+    chance_within,
+    change_sigma,
+    middle,
+    typical_sigma,
+    white_sigma,
+)
 from dsr_core.reasoning.pieces import (
     Lines,
     PooledSigma,
@@ -57,11 +65,15 @@ def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULE
         change = slope * span
         reference = np.maximum(np.abs(mean), floor)
         noise = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
-        threshold = np.maximum(rules.sigmas * noise, max(rules.fraction, _ROUNDING) * reference)
+        least = max(rules.fraction, _ROUNDING) * reference
+        threshold = np.maximum(rules.sigmas * noise, least)
         level = np.abs(change) <= threshold
-        labels = np.where(level, "constant", np.where(change > 0, "increasing", "decreasing"))
+        trend = np.where(change > 0, "increasing", "decreasing")
+        labels, others = np.where(level, "constant", trend), np.where(level, trend, "constant")
+        chances = np.where(level, chance_within(change, least, noise), chance_beyond(np.abs(change), least, noise))
         certain = ~level | (rules.sigmas * noise <= rules.uncertain_fraction * reference)
-        return verdicts_of(labels, np.abs(np.abs(change) - threshold), noise, certain, mean, slope, middle)
+        margins = np.abs(np.abs(change) - threshold)
+        return verdicts_of(labels, margins, noise, certain, mean, slope, middle, chances, others)
 
     return merge_and_judge(
         t, pieces, judge, lambda p, q, cut: trend_boundary(t, x, sigma, p, q, cut), rules.min_duration_s
@@ -89,13 +101,19 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
     def judge(lo, hi):
         mean, slope, middle, span = lines.fit(lo, hi)
         change = np.linalg.norm(slope, axis=1) * span
-        noise = _THREE_AXES * change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
+        sigma = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
+        noise = _THREE_AXES * sigma
         threshold = np.maximum(rules.sigmas * noise, least)
-        labels = np.where(change > threshold, "moving", "still")
+        moves = change > threshold
+        labels, others = np.where(moves, "moving", "still"), np.where(moves, "still", "moving")
+        # Noise across the motion makes a displacement longer: its square by twice that of an axis.
+        net = np.sqrt(np.maximum(change**2 - 2.0 * sigma**2, 0.0))
+        chances = np.where(moves, chance_beyond(net, least, sigma), chance_within(net, least, sigma))
         certain = np.full(len(lo), True)
         if length_m is not None and math.isfinite(length_m):
-            certain = (change > threshold) | (rules.sigmas * noise <= 3.0 * length_m)
-        return verdicts_of(labels, np.abs(change - threshold), noise, certain, mean[:, 0], slope[:, 0], middle)
+            certain = moves | (rules.sigmas * noise <= 3.0 * length_m)
+        margins = np.abs(change - threshold)
+        return verdicts_of(labels, margins, noise, certain, mean[:, 0], slope[:, 0], middle, chances, others)
 
     return merge_and_judge(t, pieces, judge, None, rules.min_duration_s)
 
@@ -131,6 +149,7 @@ def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = 
     a, b = np.asarray(first, float), np.asarray(second, float)
     sigma = np.broadcast_to(0.0 if sigma is None else np.asarray(sigma, float), t.shape).copy()
     difference, scale = a - b, np.maximum(np.abs(a), np.abs(b))
+    measured, noise = difference.copy(), sigma.copy()
     scale = np.maximum(scale, 0.2 * scale.max(initial=0.0))
     threshold = np.maximum(np.maximum(rules.sigmas * sigma, rules.fraction * scale), _ROUNDING * scale)
     # To name the faster one takes evidence; once named it stays so, forwards and backwards in time, until the speeds
@@ -146,7 +165,16 @@ def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = 
             sides[run] = int(np.sign(mean))
             difference[run], threshold[run], sigma[run] = mean, mean_threshold, sigma[run] * fewer
     names = {1: "first_faster", 0: "same", -1: "second_faster"}
-    judged = from_labels(t, [names[int(s)] for s in sides], np.abs(np.abs(difference) - threshold), sigma, rules)
+
+    def chance(run: slice, label: str) -> tuple[float, str]:
+        mean, least = mean_over_time(t[run], measured[run]), rules.fraction * float(scale[run].mean())
+        spread = middle(noise[run]) * averaging(t[run], rules)
+        if label == "same":
+            return float(chance_within(mean, least, spread)), "first_faster" if mean > 0 else "second_faster"
+        return float(chance_beyond(mean if label == "first_faster" else -mean, least, spread)), "same"
+
+    slack = np.abs(np.abs(difference) - threshold)
+    judged = from_labels(t, [names[int(s)] for s in sides], slack, sigma, rules, chance)
     # "Same" says something of two things at rest, or where the noise would let a fair difference be seen.
     unseen = rules.sigmas * middle(sigma) * averaging(t, rules)
     hidden = not sides.any() and unseen < float(scale.mean()) < unseen / rules.uncertain_fraction
@@ -171,9 +199,32 @@ def direction_states(stamps_s, vectors, sigma_rad=None, rules: RobustRules = DEF
     labels = [direction_label(s) for s in sides]
     # A unit vector has a component beyond 0.577, so only a vector of no length gives an empty label.
     slack = np.abs(np.abs(unit) - rules.direction_threshold).min(axis=1)
-    judged = from_labels(t, labels, slack, sigma, rules)
+    spread = np.maximum(sigma, _ROUNDING)[:, None]
+
+    def chance(run: slice, label: str) -> tuple[float, str]:
+        return _chance_of_sides(unit[run], spread[run], label, rules)
+
+    judged = from_labels(t, labels, slack, sigma, rules, chance)
     certain = middle(sigma) <= rules.uncertain_angle_rad and bool(np.all(length > 0))
-    return Judgement(judged.states, judged.margin, judged.confidence, certain)
+    return replace(judged, certain=certain)
+
+
+def _chance_of_sides(unit, sigma, label: str, rules: RobustRules) -> tuple[float, str]:
+    """Probability that a label holds for nine tenths of unit vectors (T, 3), and the label next to it."""
+    names = label.split("|")
+    signs = np.array([(a in names) - float(b in names) for a, b in _SIDES])
+    keep = rules.direction_threshold - rules.direction_hysteresis
+    along = np.where(signs != 0, signs * unit - keep, rules.direction_threshold - np.abs(unit))
+    axes = chance_beyond(along, 0.0, sigma)
+    all_axes = axes.prod(axis=1)
+    worst = np.partition(all_axes, len(all_axes) // 10)[len(all_axes) // 10]
+    toggled = signs.copy()
+    for axis in axes.min(axis=0).argsort():
+        toggled = signs.copy()
+        toggled[axis] = 0.0 if signs[axis] else math.copysign(1.0, middle(unit[:, axis]))
+        if toggled.any():
+            break
+    return float(worst), direction_label(toggled)
 
 
 _SIDES = (("front", "behind"), ("left", "right"), ("above", "below"))
