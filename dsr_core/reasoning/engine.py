@@ -6,15 +6,16 @@ import math
 from dataclasses import dataclass, field
 
 from dsr_core.errors import DeclineError
+from dsr_core.reasoning import calibration
 from dsr_core.reasoning import quantities as q
 from dsr_core.reasoning import states as judge
 from dsr_core.reasoning.agents import Agent, motion
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.kinds import REGISTRY
-from dsr_core.reasoning.kinds.base import ResolvedQuery
+from dsr_core.reasoning.kinds.base import Found, ResolvedQuery
 from dsr_core.reasoning.kinds.published import PUBLISHED
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
-from dsr_core.reasoning.vocabulary import VOCABULARY
+from dsr_core.reasoning.vocabulary import VOCABULARY, Kind
 from dsr_core.reasoning.window import check_window
 from dsr_core.scene import Scene
 
@@ -23,7 +24,11 @@ __all__ = ["Finding", "ResolvedQuery", "check_window", "find"]
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """What the engine found: the machine-readable part of an `Answer`."""
+    """What the engine found: the machine-readable part of an `Answer`.
+
+    Beside these: `chances`, the calibrated probability of each state's label; `raw_chances`, the same before
+    calibration; `others`, the label that each state would have if its weakest decision fell the other way.
+    """
 
     states: tuple[State, ...]
     value: float | None
@@ -38,6 +43,9 @@ class Finding:
     viewer_at_s: float | None
     details: dict = field(default_factory=dict)
     tracks: tuple[str, ...] = ()
+    chances: tuple[float, ...] = ()
+    raw_chances: tuple[float, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def find(scene: Scene, query: ResolvedQuery, rules: str = "robust", config: RobustRules = DEFAULT_RULES) -> Finding:
@@ -56,20 +64,23 @@ def find(scene: Scene, query: ResolvedQuery, rules: str = "robust", config: Robu
             " give depth, stereo or metric poses, or ask how something changes",
             ("distance", "direction", "motion"),
         )
-    found = (PUBLISHED.get(query.kind) if rules == "dsr" else None) or REGISTRY[query.kind]
-    found = found(scene, query, config)
+    published = PUBLISHED.get(query.kind) if rules == "dsr" else None
+    found = (published or REGISTRY[query.kind])(scene, query, config)
     ego, thing = _who_moves(scene, query, found, config)
     metric = scene.metric or kind.unit in ("rad", "s", None)
     details = dict(found.details)
     if found.margin_sigmas is not None and math.isfinite(found.margin_sigmas):
         details["margin_sigmas"] = float(found.margin_sigmas)
+    if found.margin is not None and found.states:
+        details["would_change"] = _would_change(found, kind, metric)
+    raw, chances, confidence = _confidence(found, kind.name, calibrate=published is None)
     return Finding(
         states=found.states,
         value=found.value if metric else None,
         sigma=found.sigma if metric else None,
         margin=found.margin if metric else None,
         unit=kind.unit if metric else None,
-        confidence=found.confidence,
+        confidence=confidence,
         window=found.window,
         samples=len(found.stamps_s),
         ego_motion=ego,
@@ -77,7 +88,39 @@ def find(scene: Scene, query: ResolvedQuery, rules: str = "robust", config: Robu
         viewer_at_s=found.viewer_at_s,
         details=details,
         tracks=found.tracks,
+        chances=chances,
+        raw_chances=raw,
+        others=found.others,
     )
+
+
+def _confidence(found: Found, kind: str, calibrate: bool) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """Raw and calibrated probability of each state, and the confidence in all of them."""
+    count = max(len(found.states), 1)
+    raw = found.chances or (found.confidence ** (1.0 / count),) * count
+    if not calibrate or not found.states:
+        return raw, raw, found.confidence
+    chances = tuple(
+        calibration.state_confidence(kind, state.label, chance, count)
+        for state, chance in zip(found.states, raw, strict=True)
+    )
+    return raw, chances, calibration.confidence(kind, chances)
+
+
+def _would_change(found: Found, kind: Kind, metric: bool) -> dict:
+    """What would change the states: the label that the weakest one would have, and by how much."""
+    state, changed = found.states[found.weakest], {}
+    if found.others:
+        changed["label"] = found.others[found.weakest]
+    elif len(kind.labels) == 2:
+        changed["label"] = next(label for label in kind.labels if label != state.label)
+    if len(found.states) > 1:
+        changed |= {"state": state.label, "start": state.start, "end": state.end}
+    if metric:
+        changed |= {"by": float(found.margin), "unit": kind.unit}
+    if found.margin_sigmas is not None and math.isfinite(found.margin_sigmas):
+        changed["sigmas"] = float(found.margin_sigmas)
+    return changed
 
 
 def _who_moves(scene: Scene, query: ResolvedQuery, found, config) -> tuple[str | None, str | None]:

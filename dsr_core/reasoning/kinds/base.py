@@ -64,6 +64,11 @@ class Found:
         details: More, as JSON values.
         tracks: Ids of tracks that the answer rests on beside those of the query, the most important first.
         margin_sigmas: The margin in units of its own one-sigma noise, or None.
+        chances: For each state the raw probability that its label is right; () where there is one state and
+            `confidence` is its probability.
+        others: For each state the label that it would have if its weakest decision fell the other way; () where the
+            kind has no more than one such label or does not say.
+        weakest: Index of the state with the weakest decision.
     """
 
     states: tuple[State, ...]
@@ -77,6 +82,9 @@ class Found:
     details: dict = field(default_factory=dict)
     tracks: tuple[str, ...] = ()
     margin_sigmas: float | None = None
+    chances: tuple[float, ...] = ()
+    others: tuple[str, ...] = ()
+    weakest: int = 0
 
 
 FindKind = Callable[[Scene, ResolvedQuery, RobustRules], Found]

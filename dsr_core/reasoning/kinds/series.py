@@ -34,12 +34,26 @@ def find_series(scene: Scene, query: ResolvedQuery, config: RobustRules) -> Foun
     query = fix_viewpoint(query, query.window[0] if instant else float(t[0]))
     measured = measure(scene, query, t)
     judged = _judge(query, measured, t, config)
-    states = judged.states
+    states, chances, others, weakest = judged.states, judged.chances, judged.others, judged.weakest
     if instant and query.kind in _OF_AN_INSTANT:
-        states = (State(next(s.label for s in states if s.end >= end_s - 1e-9), end_s, end_s),)
+        k = next(i for i, s in enumerate(states) if s.end >= end_s - 1e-9)
+        states, chances, others, weakest = (State(states[k].label, end_s, end_s),), (chances[k],), (others[k],), 0
     value, sigma = value_at(query.kind, measured, end_s, config)
     window = (end_s, end_s) if instant else (float(t[0]), end_s)
-    return Found(states, value, sigma, judged.margin, judged.confidence, t, window, query.viewer.at_s)
+    return Found(
+        states,
+        value,
+        sigma,
+        judged.margin,
+        math.prod(chances),
+        t,
+        window,
+        query.viewer.at_s,
+        margin_sigmas=judged.margin_sigmas,
+        chances=chances,
+        others=others,
+        weakest=weakest,
+    )
 
 
 def complete(query: ResolvedQuery) -> ResolvedQuery:
