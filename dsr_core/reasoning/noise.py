@@ -11,6 +11,10 @@ from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 
 #: Stands for zero where a number is divided by.
 TINY = 1e-12
+#: The length of a 3D vector of noise exceeds 3.76 sigma as rarely as one number exceeds 3 (chi distribution).
+THREE_AXES = 3.76 / 3.0
+#: Relative to the size of the numbers: what is below this is rounding, not a change.
+ROUNDING = 1e-9
 #: No probability is surer than this: what is not modelled (wrong labels, swapped ids) is never rarer.
 SUREST = 0.999
 

@@ -33,6 +33,9 @@ class RobustRules:
         min_samples: Fewer samples than this are no evidence.
         uncertain_fraction: "Constant" is not claimed when the test could not see a change of this fraction.
         uncertain_angle_rad: A direction with more noise than this is not named.
+        uncertain_lengths: Standing still is not claimed when the test could not see a move of this many lengths.
+        seen_s: A thing is in view from one observation to the next where these are at most twice this apart, and for
+            this long after the last one.
     """
 
     sigmas: float = 3.0
@@ -50,6 +53,8 @@ class RobustRules:
     min_samples: int = 3
     uncertain_fraction: float = 0.5
     uncertain_angle_rad: float = 0.5
+    uncertain_lengths: float = 3.0
+    seen_s: float = 0.5
 
     def __post_init__(self):
         for field in fields(self):

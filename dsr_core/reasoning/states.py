@@ -16,6 +16,8 @@ from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.hysteresis import averaging, from_labels, hysteresis, mean_over_time, runs_of_zero
 from dsr_core.reasoning.judgement import Judgement
 from dsr_core.reasoning.noise import (
+    ROUNDING,
+    THREE_AXES,
     TINY,
     chance_beyond,
     chance_within,
@@ -34,11 +36,6 @@ from dsr_core.reasoning.pieces import (
     verdicts_of,
 )
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
-
-#: The length of a 3D vector of noise exceeds 3.76 sigma as rarely as one number exceeds 3 (chi distribution).
-_THREE_AXES = 3.76 / 3.0
-#: Relative to the size of the numbers: what is below this is rounding, not a change.
-_ROUNDING = 1e-9
 
 
 def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
@@ -65,7 +62,7 @@ def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULE
         change = slope * span
         reference = np.maximum(np.abs(mean), floor)
         noise = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
-        least = max(rules.fraction, _ROUNDING) * reference
+        least = max(rules.fraction, ROUNDING) * reference
         threshold = np.maximum(rules.sigmas * noise, least)
         level = np.abs(change) <= threshold
         trend = np.where(change > 0, "increasing", "decreasing")
@@ -92,7 +89,7 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
     t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
     sigma = np.broadcast_to(0.0 if sigma_m is None else np.asarray(sigma_m, float), t.shape)
     least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
-    least = max(least, _ROUNDING * float(np.abs(p).max(initial=0.0)))
+    least = max(least, ROUNDING * float(np.abs(p).max(initial=0.0)))
     tolerance = np.maximum(sigma, least / rules.sigmas)
     pieces = straight_pieces(t, p, tolerance, rules)
     lines, noise_of = Lines(t, p, tolerance), PooledSigma(sigma)
@@ -102,7 +99,7 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
         mean, slope, middle, span = lines.fit(lo, hi)
         change = np.linalg.norm(slope, axis=1) * span
         sigma = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
-        noise = _THREE_AXES * sigma
+        noise = THREE_AXES * sigma
         threshold = np.maximum(rules.sigmas * noise, least)
         moves = change > threshold
         labels, others = np.where(moves, "moving", "still"), np.where(moves, "still", "moving")
@@ -111,7 +108,7 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
         chances = np.where(moves, chance_beyond(net, least, sigma), chance_within(net, least, sigma))
         certain = np.full(len(lo), True)
         if length_m is not None and math.isfinite(length_m):
-            certain = moves | (rules.sigmas * noise <= 3.0 * length_m)
+            certain = moves | (rules.sigmas * noise <= rules.uncertain_lengths * length_m)
         margins = np.abs(change - threshold)
         return verdicts_of(labels, margins, noise, certain, mean[:, 0], slope[:, 0], middle, chances, others)
 
@@ -127,9 +124,9 @@ def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DE
     centres = np.add.reduceat(p, starts, axis=0) / counts[:, None]
     middles = np.add.reduceat(t, starts) / counts
     noise = change_sigma(typical_sigma(sigma_m), np.abs(middles - middles[:, None]), 2 * counts.min(), rules)
-    noise = noise * _THREE_AXES
+    noise = noise * THREE_AXES
     least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
-    least = max(least, _ROUNDING * float(np.abs(p).max(initial=0.0)))
+    least = max(least, ROUNDING * float(np.abs(p).max(initial=0.0)))
     distance = np.linalg.norm(centres - centres[:, None], axis=-1)
     return bool(np.any(distance > np.maximum(rules.sigmas * noise, least)))
 
@@ -151,10 +148,10 @@ def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = 
     difference, scale = a - b, np.maximum(np.abs(a), np.abs(b))
     measured, noise = difference.copy(), sigma.copy()
     scale = np.maximum(scale, 0.2 * scale.max(initial=0.0))
-    threshold = np.maximum(np.maximum(rules.sigmas * sigma, rules.fraction * scale), _ROUNDING * scale)
+    threshold = np.maximum(np.maximum(rules.sigmas * sigma, rules.fraction * scale), ROUNDING * scale)
     # To name the faster one takes evidence; once named it stays so, forwards and backwards in time, until the speeds
     # themselves are alike: noise that hides a difference does not make them equal.
-    alike = np.maximum(0.5 * rules.fraction * scale, _ROUNDING * scale)
+    alike = np.maximum(0.5 * rules.fraction * scale, ROUNDING * scale)
     sides = hysteresis(difference, threshold, alike)
     sides = np.where(sides != 0, sides, hysteresis(difference[::-1], threshold[::-1], alike[::-1])[::-1])
     for first, last in runs_of_zero(sides):  # what no instant shows, their mean over a while may
@@ -199,7 +196,7 @@ def direction_states(stamps_s, vectors, sigma_rad=None, rules: RobustRules = DEF
     labels = [direction_label(s) for s in sides]
     # A unit vector has a component beyond 0.577, so only a vector of no length gives an empty label.
     slack = np.abs(np.abs(unit) - rules.direction_threshold).min(axis=1)
-    spread = np.maximum(sigma, _ROUNDING)[:, None]
+    spread = np.maximum(sigma, ROUNDING)[:, None]
 
     def chance(run: slice, label: str) -> tuple[float, str]:
         return _chance_of_sides(unit[run], spread[run], label, rules)
