@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass, field
 
 from dsr_core.errors import QueryError
@@ -33,8 +33,10 @@ Who = str | dict
 
 
 def _check_number(value, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise QueryError(f"{name} = {value!r} is not a finite number of seconds")
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # An integer of any length may come from JSON; one that no float holds is as good as infinite.
+    if not number or not abs(value) <= sys.float_info.max:
+        raise QueryError(f"{name} = {value!r} is not a finite number")
     return float(value)
 
 
@@ -69,13 +71,14 @@ def _check_who(value, name: str) -> Who:
         raise QueryError(f"{name}.image_size = {size!r} must be [width, height] in pixels")
     if value.get("at") is not None:
         _check_number(value["at"], f"{name}.at")
-    if value.get("select") is not None and value["select"] not in SELECTORS:
-        raise QueryError(f"{name}.select = {value['select']!r}; known: {', '.join(SELECTORS)}")
+    select = value.get("select")
+    if select is not None and (not isinstance(select, str) or select not in SELECTORS):
+        raise QueryError(f"{name}.select = {select!r}; known: {', '.join(SELECTORS)}")
     rank = value.get("rank")
     if rank is not None:
         if isinstance(rank, bool) or rank not in range(1, MAX_RANK + 1):
             raise QueryError(f"{name}.rank = {rank!r} must be a whole number from 1 (the first) to {MAX_RANK}")
-        if value.get("select") not in RANKED:
+        if select not in RANKED:
             raise QueryError(f"{name}.rank needs a select that puts things in order: {', '.join(RANKED)}")
     return {k: v for k, v in value.items() if v is not None}
 
@@ -122,7 +125,7 @@ class Query:
     of: str | None = None
 
     def __post_init__(self):
-        if self.kind not in VOCABULARY:
+        if not isinstance(self.kind, str) or self.kind not in VOCABULARY:
             raise QueryError(f"kind = {self.kind!r} is not known; known kinds: {', '.join(KINDS)}")
         object.__setattr__(self, "subject", _check_who(self.subject, "subject"))
         if self.object is not None:
@@ -132,7 +135,7 @@ class Query:
         if isinstance(self.viewpoint, dict):
             unknown = set(self.viewpoint) - {"agent", "mode", "at"}
             if unknown:
-                raise QueryError(f"viewpoint has unknown fields {sorted(unknown)}; known: agent, mode, at")
+                raise QueryError(f"viewpoint has unknown fields {sorted(map(str, unknown))}; known: agent, mode, at")
             given = {k: v for k, v in self.viewpoint.items() if v is not None}
             object.__setattr__(self, "viewpoint", Viewpoint(**given))
         elif isinstance(self.viewpoint, str):
@@ -142,7 +145,7 @@ class Query:
         elif not isinstance(self.viewpoint, Viewpoint):
             raise QueryError(f"viewpoint = {self.viewpoint!r} must be an object with agent, mode and at")
         _check_who(self.viewpoint.agent, "viewpoint.agent")
-        if self.viewpoint.mode not in ("relative", "absolute"):
+        if not isinstance(self.viewpoint.mode, str) or self.viewpoint.mode not in ("relative", "absolute"):
             raise QueryError(f"viewpoint.mode = {self.viewpoint.mode!r}; known: relative, absolute")
         if self.viewpoint.at is not None:
             _check_number(self.viewpoint.at, "viewpoint.at")
@@ -156,7 +159,7 @@ class Query:
         if self.of is not None:
             if self.kind != "count":
                 raise QueryError(f"of = {self.of!r} belongs to the kind count, not to {self.kind}")
-            if self.of not in VOCABULARY or VOCABULARY[self.of].many:
+            if not isinstance(self.of, str) or self.of not in VOCABULARY or VOCABULARY[self.of].many:
                 countable = [k.name for k in VOCABULARY.values() if k.labels]
                 raise QueryError(f"of = {self.of!r} is no kind that one thing can have; known: {', '.join(countable)}")
             if self.asked is None:
