@@ -9,8 +9,10 @@ from pathlib import Path
 
 from dsr_core.errors import DeclineError, QueryError
 from dsr_core.language.choices import match_choice
+from dsr_core.language.config import DEFAULT_LANGUAGE, LanguageConfig, LanguageModelConfig
+from dsr_core.language.llm import ModelReading, read_question
 from dsr_core.language.parse import ParsedQuestion, parse
-from dsr_core.language.resolve import resolve
+from dsr_core.language.resolve import names_there, resolve
 from dsr_core.language.resolve_many import named, resolve_many
 from dsr_core.language.wording import word
 from dsr_core.reasoning.agents import span
@@ -57,12 +59,13 @@ def ask(
     now_s: float | None = None,
     stale_s: float | None = None,
     config: RobustRules = DEFAULT_RULES,
+    language: LanguageConfig = DEFAULT_LANGUAGE,
 ) -> Answer:
     """Answers a question about a scene; a question that has no answer is declined with a code, never an exception.
 
     Args:
         scene: What is known.
-        question: English, a `Query`, or a query's JSON form.
+        question: English, a `Query`, a query's JSON form, or what `parse` or `read_question` made of a text.
         choices: Options of a multiple-choice question.
         rules: "robust" or "dsr".
         until: Use nothing later than this second.
@@ -73,25 +76,29 @@ def ask(
         stale_s: Decline a question without a window when the newest data is older than this, and one about the present
             when the things it names were last seen longer ago; None never does.
         config: Constants of the robust rules.
+        language: What helps the grammar to read a question. A language model may take seconds: where that matters, call
+            `dsr_core.language.llm.read_question` elsewhere and ask with what it returns.
     """
-    kind = ""
+    kind, told = "", {}
     try:
         _check_request(choices, rules, backend, until)
-        parsed = _understand(question, viewpoint, window)
-        kind = parsed.query.kind
         if until is not None:
             scene = scene.until(until)
+        parsed = _understand(question, viewpoint, window, scene, language.language_model)
+        kind = parsed.query.kind
+        told = parsed.told() if isinstance(parsed, ModelReading) else {}
         now_s = now_s if now_s is not None else until if until is not None else scene.end_s
         check_window(scene, parsed.query.window)
         # The published rules sample the whole recording, also for the present: its last seconds hold too few samples.
         resolved = _resolve(scene, parsed, RECENT_S if rules == "robust" else math.inf)
         _check_fresh(scene, resolved, parsed, now_s, stale_s)
         finding = find(scene, resolved, rules, config)
-        return _answer(scene, parsed, resolved, finding, choices, rules, now_s)
+        answer = _answer(scene, parsed, resolved, finding, choices, rules, now_s)
+        return replace(answer, details={**told, **answer.details}) if told else answer
     except DeclineError as error:
-        return _declined(error.code, str(error), error.candidates, kind)
+        return _declined(error.code, str(error), error.candidates, kind, told)
     except QueryError as error:
-        return _declined("BAD_REQUEST", str(error), (), kind)
+        return _declined("BAD_REQUEST", str(error), (), kind, told)
 
 
 def _check_request(choices, rules, backend, until) -> None:
@@ -111,14 +118,21 @@ def _check_request(choices, rules, backend, until) -> None:
         raise QueryError(f"until = {until!r} is not a number of seconds")
 
 
-def _understand(question, viewpoint, window) -> ParsedQuestion:
+def _understand(question, viewpoint, window, scene: Scene, model: LanguageModelConfig | None) -> ParsedQuestion:
+    if isinstance(question, ParsedQuestion):
+        return question
     if isinstance(question, dict):
         question = Query.from_dict(question)
     if isinstance(question, Query):
         many = VOCABULARY[question.kind].many
         asked = None if many else question.asked
         return ParsedQuestion(query=question, form="yes_no" if asked else "open", asked=asked)
-    parsed = parse(question, window=window, viewpoint=viewpoint or None)
+    try:
+        parsed = parse(question, window=window, viewpoint=viewpoint or None)
+    except DeclineError as error:
+        if error.code != "NOT_UNDERSTOOD" or model is None:
+            raise
+        return read_question(question, names_there(scene), model, error.candidates, window, viewpoint or None)
     return parsed if window is None else replace(parsed, recent=False, last_s=None)
 
 
@@ -245,5 +259,6 @@ def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Fin
     )
 
 
-def _declined(code: str, message: str, candidates, kind: str) -> Answer:
-    return Answer(answer=f"No answer: {message}.", kind=kind, declined=Declined(code, message, tuple(candidates)))
+def _declined(code: str, message: str, candidates, kind: str, told: dict) -> Answer:
+    declined = Declined(code, message, tuple(candidates))
+    return Answer(answer=f"No answer: {message}.", kind=kind, declined=declined, details=told)
