@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from data import shared
 from fakes import fake_scene, fake_track
+from language_model import completion, endpoint
 
 from dsr_core import Scene, ask, cli, load_scene
 from dsr_core.geometry import transforms as tf
@@ -107,6 +108,9 @@ def test_declined_questions_exit_3(capsys, saved, words, code):
         (["ask", "SAVED", "is the car moving?", "--rules", "strict"], "invalid choice"),
         (["ask", "SAVED", "is the car moving?", "--colour"], "unrecognized arguments: --colour"),
         (["ask", "--service", "/dsr/ask", "is the car moving?", "--until", "3"], "--until"),
+        (["ask", "--service", "/dsr/ask", "is it?", "--language-model", "http://x/v1"], "language_model_url"),
+        (["ask", "SAVED", "is it?", "--language-model", "x", "--language-model-name", "tiny"], "base_url = 'x'"),
+        (["ask", "SAVED", "is it?", "--language-model-name", "tiny"], "DSR_LANGUAGE_MODEL_URL"),
         (["convert", "SAVED", "--to", "scene", "--out", "/tmp/x.npz"], ".scene.npz"),
         (["track", "nowhere", "--out", "/tmp/x"], "nowhere does not exist"),
         (["view", "nowhere", "--out", "/tmp/x"], "nowhere does not exist"),
@@ -119,6 +123,24 @@ def test_wrong_usage_exits_2_with_one_message(capsys, saved, words, message):
     assert (status, out) == (2, "")
     assert message in err and "Traceback" not in err
     assert len(err.strip().splitlines()) == 1 or err.startswith("usage:")
+
+
+def test_a_language_model_reads_what_the_grammar_does_not(capsys, saved, monkeypatch):
+    for name in ("DSR_LANGUAGE_MODEL_URL", "DSR_LANGUAGE_MODEL_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    question = "yo, what is that car up to with me?"
+    query = {"kind": "distance", "subject": "car", "object": "robot"}
+    with endpoint(lambda body: (200, completion({"query": query}))) as server:
+        words = ("ask", saved, question)
+        status, out, err = dsr(capsys, *words, "--language-model", server.url, "--language-model-name", "tiny")
+        assert (status, err) == (0, "") and out.startswith("Car 12 gets closer")
+        assert "read as" in out and '"kind": "distance"' in out and "(by tiny)" in out
+        monkeypatch.setenv("DSR_LANGUAGE_MODEL_URL", server.url)
+        monkeypatch.setenv("DSR_LANGUAGE_MODEL_NAME", "small")
+        assert json.loads(dsr(capsys, *words, "--json")[1])["details"]["language_model"] == "small"
+    monkeypatch.delenv("DSR_LANGUAGE_MODEL_URL")
+    status, out, _ = dsr(capsys, *words)
+    assert status == 3 and "NOT_UNDERSTOOD" in out
 
 
 def test_a_service_that_is_not_there_is_a_decline(tmp_path):

@@ -37,6 +37,13 @@ def add(verbs) -> None:
         "--rules-file", metavar="YAML", help="constants of the robust rules, as in config/rules.yaml (recordings only)"
     )
     parser.add_argument("--backend", choices=("auto", "geometry", "vlm"), default="auto", help="which engine answers")
+    parser.add_argument(
+        "--language-model",
+        metavar="URL",
+        help="OpenAI-compatible endpoint that reads what the grammar does not, e.g. http://localhost:8000/v1"
+        " (recordings only; default: $DSR_LANGUAGE_MODEL_URL, none)",
+    )
+    parser.add_argument("--language-model-name", metavar="NAME", help="its model (default: $DSR_LANGUAGE_MODEL_NAME)")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="longest wait for --service, seconds")
 
 
@@ -48,9 +55,11 @@ def run(args: argparse.Namespace) -> int:
         answer = _ask_service(args, question, query, window)
     else:
         from dsr_core.api import ask
+        from dsr_core.language.config import LanguageConfig, LanguageModelConfig
         from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 
         config = RobustRules.from_yaml(args.rules_file) if args.rules_file else DEFAULT_RULES
+        model = LanguageModelConfig.from_environment(args.language_model, args.language_model_name)
         args.source = source
         scene = open_recording(args).scene(progress=show_progress(args))
         answer = ask(
@@ -63,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
             window=window,
             backend=args.backend,
             config=config,
+            language=LanguageConfig(language_model=model),
         ).to_dict()
     if args.json:
         print_json(answer)
@@ -103,6 +113,8 @@ def _window(args: argparse.Namespace) -> tuple[float, float] | None:
 def _ask_service(args: argparse.Namespace, question: str | None, query: dict | None, window) -> dict:
     if args.until is not None or args.sequence or args.detections:
         raise QueryError("--until, --sequence and --detections are for recordings; the service knows the present")
+    if args.language_model or args.language_model_name:
+        raise QueryError("--language-model is for recordings; a node has the parameter language_model_url")
     try:
         client = importlib.import_module("dsr_ros.client")
     except ImportError as error:
@@ -128,6 +140,9 @@ def _ask_service(args: argparse.Namespace, question: str | None, query: dict | N
 def _lines(answer: dict, choices) -> list[str]:
     """The answer for a person, with what it rests on."""
     lines = [answer["answer"]]
+    read = answer.get("details", {})
+    if read.get("parsed_by") == "language_model":
+        lines.append(f"  read as     {json.dumps(read['query'])} (by {read['language_model']})")
     declined = answer["declined"]
     if declined is not None:
         lines.append(f"  code        {declined['code']}")

@@ -71,12 +71,14 @@ class LanguageModelConfig:
         """The endpoint that the arguments or else the environment name; None where they name none.
 
         Raises:
-            QueryError: a URL without a model's name, or a value that cannot be used.
+            QueryError: a URL without a model's name or the other way round, or a value that cannot be used.
         """
         base_url = base_url or os.environ.get(URL_VARIABLE, "")
-        model = model or os.environ.get(NAME_VARIABLE, "")
+        if not base_url and model:
+            raise QueryError(f"the language model {model!r} has no URL; set {URL_VARIABLE}, or give the URL too")
         if not base_url:
             return None
+        model = model or os.environ.get(NAME_VARIABLE, "")
         if not model:
             raise QueryError(f"the language model at {base_url} has no name; set {NAME_VARIABLE}, or name it")
         return cls(base_url, model)
