@@ -20,7 +20,7 @@ def states(*labels):
 def test_words_of_each_kind():
     parked = {"ego": "moving", "object": "still"}
     assert word(states("decreasing"), "distance", NAMES, 4.25, 0.1, "m", "yes_no", "decreasing", parked) == (
-        "Yes: car 12 gets closer to the robot from 0.0 s to 1.0 s; car 12 is parked, the robot moves."
+        "Yes: car 12 gets closer to the robot from 0.0 s to 1.0 s; car 12 is parked, the robot approaches it."
     )
     assert word(states("decreasing"), "distance", NAMES, form="yes_no", asked="increasing").startswith(
         "No: car 12 gets"

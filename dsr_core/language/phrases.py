@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dsr_core.language.verdict import is_true
 from dsr_core.reasoning.answer import State
 
 
@@ -39,6 +40,14 @@ class Told:
     def number(self) -> str:
         """The value with its sigma and unit, "" where there is none."""
         return number_with_unit(self.value, self.sigma, self.unit)
+
+
+def said(told: Told, text: str) -> str:
+    """A sentence: "Yes: car 12 moved." where yes or no was asked, else "Car 12 moved."."""
+    if told.form == "yes_no" and told.asked is not None:
+        verdict = "Yes" if is_true(told.states, told.kind, told.asked, told.recent) else "No"
+        return f"{verdict}: {text}."
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def the(name: str | None) -> str:

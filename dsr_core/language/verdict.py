@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from dsr_core.reasoning.answer import State
+from dsr_core.reasoning.vocabulary import DIRECTION_KINDS
 
 _OPPOSITE = {
     "increasing": "decreasing",
@@ -13,7 +14,7 @@ _OPPOSITE = {
     "first_faster": "second_faster",
     "second_faster": "first_faster",
 }
-DIRECTIONS = ("direction", "orientation", "direction_prediction")
+DIRECTIONS = DIRECTION_KINDS
 
 
 def merged(labels: Sequence[str]) -> list[str]:

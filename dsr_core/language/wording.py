@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from dsr_core.language.names import same_class
 from dsr_core.language.phrases import Told, number_with_unit, the
 from dsr_core.language.verdict import DIRECTIONS, faster, is_true
+from dsr_core.language.who_moves import trend_of, who_moves
 from dsr_core.language.words import WORDS
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.dsr_rules import word_states
@@ -91,8 +91,8 @@ def word(
         sentence += f"; {number} {at}"
     elif value is not None and verdict is None and kind in DIRECTIONS:
         sentence += f"; bearing {math.degrees(value):.0f} degrees {at}"
-    who_moves = _who_moves(names, motion) if kind == "distance" else ""
-    sentence = f"{sentence}{who_moves}."
+    moves = who_moves(names, motion or {}, trend_of(states, recent)) if kind == "distance" else ""
+    sentence = f"{sentence}{moves}."
     return f"{verdict}: {sentence}" if verdict else sentence[0].upper() + sentence[1:]
 
 
@@ -148,18 +148,3 @@ def _with_answer_first(states, names, form, asked, recent):
         return states, names
     turned = [State(_OPPOSITE_SIDE[s.label], s.start, s.end) for s in states]
     return turned, {**names, "subject": names.get("object"), "object": names.get("subject")}
-
-
-def _who_moves(names: Mapping[str, str | None], motion: Mapping[str, str | None] | None) -> str:
-    """ "; the car 12 is parked, the robot moves": who caused a change of distance."""
-    motion = motion or {}
-    things = [n for n in (names.get("subject"), names.get("object")) if n and n not in ("robot", "camera", "map")]
-    parts = []
-    if motion.get("object") and things:
-        label = things[0].rsplit(" ", 1)[0]
-        still = "is parked" if same_class("vehicle", label) else "stands still"
-        parts.append(f"{the(things[0])} {'moves' if motion['object'] == 'moving' else still}")
-    ego = {names.get("subject"), names.get("object") or names.get("viewer")} & {"robot", "camera"}
-    if motion.get("ego") and ego:
-        parts.append(f"{the(sorted(ego)[0])} {'moves' if motion['ego'] == 'moving' else 'stands still'}")
-    return "; " + ", ".join(parts) if parts else ""

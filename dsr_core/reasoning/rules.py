@@ -34,8 +34,16 @@ class RobustRules:
         uncertain_fraction: "Constant" is not claimed when the test could not see a change of this fraction.
         uncertain_angle_rad: A direction with more noise than this is not named.
         uncertain_lengths: Standing still is not claimed when the test could not see a move of this many lengths.
+        value_fraction: Where only a number is asked for, it counts as right within this fraction of itself.
         seen_s: A thing is in view from one observation to the next where these are at most twice this apart, and for
             this long after the last one.
+        facing_rad: A thing faces another that is at most this far off its forward axis, and its back that far behind.
+        turn_rad: A heading turns when it changes by at least this.
+        crossing_rad: A path crosses a view at no less than this angle to the viewer's forward axis.
+        same_way_rad: Two things go the same way when their headings are at most this far apart.
+        beside_lengths: One thing passes another within this many lengths of the longer one to the side.
+        following_rad: The one that is followed is at most this far off the follower's heading, and its heading, too.
+        following_s: To follow takes at least this long.
     """
 
     sigmas: float = 3.0
@@ -54,7 +62,15 @@ class RobustRules:
     uncertain_fraction: float = 0.5
     uncertain_angle_rad: float = 0.5
     uncertain_lengths: float = 3.0
+    value_fraction: float = 0.1
     seen_s: float = 0.5
+    facing_rad: float = math.pi / 4
+    turn_rad: float = 0.2
+    crossing_rad: float = math.pi / 6
+    same_way_rad: float = math.pi / 3
+    beside_lengths: float = 2.0
+    following_rad: float = math.pi / 4
+    following_s: float = 2.0
 
     def __post_init__(self):
         for field in fields(self):

@@ -1,0 +1,111 @@
+"""Values of a noisy series at one time and at a window's two ends, read off short straight lines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsr_core.reasoning.agents import Agent
+from dsr_core.reasoning.noise import change_sigma, middle, white_sigma
+from dsr_core.reasoning.rules import RobustRules
+from dsr_core.scene import Scene
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A series at one time.
+
+    Attributes:
+        value: (k,) the series there.
+        sigma: One-sigma of one component of `value`.
+        sample_sigma: One-sigma of a sample near it.
+        white_share: Variance of `value` that is new at every sample, as a share of that of one sample.
+    """
+
+    value: np.ndarray
+    sigma: float
+    sample_sigma: float
+    white_share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """A series at a window's start and end; `sigma` is the one-sigma of a component of their difference."""
+
+    first: Reading
+    last: Reading
+    sigma: float
+
+    @property
+    def vector(self) -> np.ndarray:
+        """(k,) the difference, end minus start."""
+        return self.last.value - self.first.value
+
+
+def stamps_near(scene: Scene, agents: list[Agent], times_s: tuple[float, ...], rules: RobustRules) -> np.ndarray:
+    """Stamps (T,) of the first agent that is a track (else of the scene) near each time, between the first and last.
+
+    A window may be thinned out (`window.stamps_in`); its ends are not.
+    """
+    track = next((a.track for a in agents if a.track is not None), None)
+    stamps = scene.stamps_s if track is None else track.stamps_s
+    reach, start, end = rules.speed_half_window_s + 1e-9, min(times_s) - 1e-9, max(times_s) + 1e-9
+    if start + 2e-9 >= end:
+        lo, hi = np.searchsorted(stamps, [start - reach, end + reach])
+        return stamps[lo:hi]
+    a, b, c, d = np.searchsorted(stamps, [start, start + reach, end - reach, end])
+    return stamps[a:d] if c <= b else np.concatenate([stamps[a:b], stamps[c:d]])
+
+
+def read_at(stamps_s, values, sigma, at_s: float, white: float, rules: RobustRules) -> Reading:
+    """Reads a series at a time off the line through the half second of samples nearest to it.
+
+    The line averages noise out but cuts the corners of real motion, so it may leave the sample at that time by no more
+    than noise would explain; of an exact series the sample itself is taken.
+
+    Args:
+        stamps_s: (T,) seconds. values: (T, k). sigma: (T,) one-sigma of a sample. at_s: time asked for.
+        white: One-sigma of the part of the noise that is new at every sample.
+    """
+    t, x = stamps_s, values
+    k = int(np.searchsorted(t, at_s))
+    hi = min(k, len(t) - 1)
+    lo = max(hi - 1, 0) if t[hi] > at_s else hi
+    share = 0.0 if hi == lo else (at_s - t[lo]) / (t[hi] - t[lo])
+    sample = x[lo] + share * (x[hi] - x[lo])
+    here = float(sigma[lo] if share < 0.5 else sigma[hi])
+    span = rules.speed_half_window_s
+    start = min(max(at_s - span / 2, float(t[0])), max(float(t[-1]) - span, float(t[0])))
+    lo, hi = np.searchsorted(t, [start - 1e-9, start + span + 1e-9])
+    if hi - lo < 3 or not white > 0:
+        return Reading(sample, math.hypot(white, math.sqrt(rules.drift_share) * here), here, 1.0)
+    near, sigma = slice(lo, hi), sigma[lo:hi]
+    weight = (sigma.min() / sigma) ** 2 if sigma.min() > 0 else np.ones(hi - lo)
+    total = weight.sum()
+    tc = t[near] - at_s
+    mean_s, mean = weight @ tc / total, weight @ x[near] / total
+    tc = tc - mean_s
+    spread = weight @ tc**2
+    slope = (weight * tc) @ x[near] / spread
+    shift = mean - slope * mean_s - sample
+    length = math.sqrt(shift @ shift)
+    value = sample + shift * min(1.0, rules.sigmas * white / max(length, 1e-300))
+    share, typical = min(float(1.0 / total + mean_s**2 / spread), 1.0), middle(sigma)
+    return Reading(value, math.sqrt(share * white**2 + rules.drift_share * typical**2), typical, share)
+
+
+def white_of(values, sigma, rules: RobustRules) -> float:
+    """One-sigma of the white part of the noise of a series (T, k) with samples of `sigma` (T,)."""
+    return white_sigma(values, middle(sigma), rules)
+
+
+def change_between(stamps_s, values, sigma, start_s: float, end_s: float, rules: RobustRules) -> Change:
+    """Reads a series (T, k) at two times; the slow part of its noise is partly the same at both (`change_sigma`)."""
+    white = white_of(values, sigma, rules)
+    first, last = (read_at(stamps_s, values, sigma, at, white, rules) for at in (start_s, end_s))
+    sample_sigma = math.sqrt((first.sample_sigma**2 + last.sample_sigma**2) / 2)
+    # `change_sigma` takes 12 / samples of the white variance: the ends of two lines have the sum of their shares.
+    samples = 12.0 / (first.white_share + last.white_share)
+    return Change(first, last, float(change_sigma(sample_sigma, end_s - start_s, samples, rules, white)))
