@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from dsr_core.reasoning.noise import SUREST
+from dsr_core.reasoning.noise import RAW_SUREST, SUREST
 
 #: Labels that say that nothing happens: noise alone leads to them, so they need a map of their own.
 NOTHING = ("constant", "still", "same", "stayed", "straight", "none", "not_following")
@@ -29,8 +29,8 @@ def _table() -> dict[str, dict[str, list[float]]]:
 
 
 def log_odds(chance: float) -> float:
-    """log(p / (1 - p)), with p kept within `1 - SUREST` and `SUREST`."""
-    chance = min(max(chance, 1.0 - SUREST), SUREST)
+    """log(p / (1 - p)), with p kept within `1 - RAW_SUREST` and `RAW_SUREST`."""
+    chance = min(max(chance, 1.0 - RAW_SUREST), RAW_SUREST)
     return math.log(chance / (1.0 - chance))
 
 

@@ -15,8 +15,10 @@ TINY = 1e-12
 THREE_AXES = 3.76 / 3.0
 #: Relative to the size of the numbers: what is below this is rounding, not a change.
 ROUNDING = 1e-9
-#: No probability is surer than this: what is not modelled (wrong labels, swapped ids) is never rarer.
+#: No probability that is told is surer than this: what is not modelled (wrong labels, swapped ids) is never rarer.
 SUREST = 0.999
+#: Raw probabilities before calibration keep this much of the tail, about six sigma.
+RAW_SUREST = 1.0 - 1e-9
 
 
 def middle(values: np.ndarray) -> float:
@@ -65,6 +67,15 @@ def change_sigma(sigma, span_s, samples, rules: RobustRules = DEFAULT_RULES, whi
     return np.sqrt(averaged + rules.drift_share * drift * sigma**2)
 
 
+def smoothed_change_sigma(sigma, span_s, smoothed_s):
+    """One-sigma of the change of a fitted line over `span_s` seconds of samples averaged over `smoothed_s` each.
+
+    Only span / smoothed_s + 1 of them are independent: two ends differ by twice their variance, more average out
+    (variance of a slope, as in `change_sigma`).
+    """
+    return np.sqrt(np.minimum(12.0 / (span_s / smoothed_s + 1.0), 2.0)) * sigma
+
+
 def probability(margin: float, sigma: float) -> float:
     """Probability that noise of this sigma does not carry a value over a threshold `margin` away."""
     if sigma <= 0:
@@ -79,11 +90,11 @@ def chance_beyond(value, threshold, sigma) -> np.ndarray:
         value: Measured numbers. threshold: What they must exceed. sigma: One-sigma of the numbers. All broadcast.
 
     Returns:
-        Probabilities within `1 - SUREST` and `SUREST`; 0.5 at the threshold.
+        Probabilities within `1 - RAW_SUREST` and `RAW_SUREST`; 0.5 at the threshold.
     """
     gap = np.asarray(value, float) - threshold
     # Where nothing is noisy a number is beyond or it is not; a tiny sigma keeps the quotient finite.
-    return np.clip(ndtr(gap / np.maximum(sigma, TINY)), 1.0 - SUREST, SUREST)
+    return np.clip(ndtr(gap / np.maximum(sigma, TINY)), 1.0 - RAW_SUREST, RAW_SUREST)
 
 
 def chance_within(value, threshold, sigma) -> np.ndarray:
@@ -92,4 +103,4 @@ def chance_within(value, threshold, sigma) -> np.ndarray:
     inside = ndtr((threshold - np.asarray(value, float)) / sigma) - ndtr(
         (-threshold - np.asarray(value, float)) / sigma
     )
-    return np.clip(inside, 1.0 - SUREST, SUREST)
+    return np.clip(inside, 1.0 - RAW_SUREST, RAW_SUREST)

@@ -23,6 +23,7 @@ from dsr_core.reasoning.noise import (
     chance_within,
     change_sigma,
     middle,
+    smoothed_change_sigma,
     typical_sigma,
     white_sigma,
 )
@@ -38,13 +39,16 @@ from dsr_core.reasoning.pieces import (
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 
 
-def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
+def trend_states(
+    stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULES, smoothed_s: float | None = None
+) -> Judgement:
     """States "increasing", "constant", "decreasing" of a non-negative quantity.
 
     Args:
         stamps_s: (T,) increasing seconds.
         values: (T,) quantity.
         sigma: (T,) or number, one-sigma of a sample; None means exact.
+        smoothed_s: Seconds over which a sample was averaged: errors closer than this are one and the same.
     """
     t, x = np.asarray(stamps_s, float), np.asarray(values, float)
     sigma = np.broadcast_to(0.0 if sigma is None else np.asarray(sigma, float), t.shape)
@@ -61,7 +65,10 @@ def trend_states(stamps_s, values, sigma=None, rules: RobustRules = DEFAULT_RULE
         mean, slope = mean[:, 0], slope[:, 0]
         change = slope * span
         reference = np.maximum(np.abs(mean), floor)
-        noise = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
+        if smoothed_s is None:
+            noise = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
+        else:
+            noise = smoothed_change_sigma(noise_of(lo, hi), span, smoothed_s)
         least = max(rules.fraction, ROUNDING) * reference
         threshold = np.maximum(rules.sigmas * noise, least)
         level = np.abs(change) <= threshold
@@ -88,8 +95,8 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
     """
     t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
     sigma = np.broadcast_to(0.0 if sigma_m is None else np.asarray(sigma_m, float), t.shape)
-    least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
-    least = max(least, ROUNDING * float(np.abs(p).max(initial=0.0)))
+    unsized = length_m is None or not math.isfinite(length_m)
+    least = max(0.0 if unsized else rules.fraction * length_m, ROUNDING * float(np.abs(p).max(initial=0.0)))
     tolerance = np.maximum(sigma, least / rules.sigmas)
     pieces = straight_pieces(t, p, tolerance, rules)
     lines, noise_of = Lines(t, p, tolerance), PooledSigma(sigma)
@@ -105,14 +112,33 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
         labels, others = np.where(moves, "moving", "still"), np.where(moves, "still", "moving")
         # Noise across the motion makes a displacement longer: its square by twice that of an axis.
         net = np.sqrt(np.maximum(change**2 - 2.0 * sigma**2, 0.0))
-        chances = np.where(moves, chance_beyond(net, least, sigma), chance_within(net, least, sigma))
+        # Of a thing of unknown length "still" says that it moves less than the noise.
+        little = np.maximum(least, sigma) if unsized else least
+        chances = np.where(moves, chance_beyond(net, least, sigma), chance_within(net, little, sigma))
         certain = np.full(len(lo), True)
-        if length_m is not None and math.isfinite(length_m):
+        if not unsized:
             certain = moves | (rules.sigmas * noise <= rules.uncertain_lengths * length_m)
         margins = np.abs(change - threshold)
         return verdicts_of(labels, margins, noise, certain, mean[:, 0], slope[:, 0], middle, chances, others)
 
     return merge_and_judge(t, pieces, judge, None, rules.min_duration_s)
+
+
+def rest_chance(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DEFAULT_RULES) -> float:
+    """Raw probability that a thing stands still all the time, 0 where it moves beyond noise: one line, no cutting.
+
+    Args:
+        stamps_s: (T,) seconds. positions_m: (T, 3). sigma_m: (T,). length_m: As in `motion_states`.
+    """
+    t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
+    tc, span = t - t.mean(), float(t[-1] - t[0])
+    change = float(np.linalg.norm(tc @ p)) / max(float(tc @ tc), TINY) * span
+    typical = typical_sigma(sigma_m)
+    sigma = float(change_sigma(typical, span, len(t), rules, white_sigma(p, typical, rules)))
+    least = sigma if length_m is None or not math.isfinite(length_m) else rules.fraction * length_m
+    if change > max(rules.sigmas * THREE_AXES * sigma, least):
+        return 0.0
+    return float(chance_within(math.sqrt(max(change**2 - 2.0 * sigma**2, 0.0)), least, sigma))
 
 
 def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DEFAULT_RULES) -> bool:

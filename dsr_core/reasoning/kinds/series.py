@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from dsr_core.errors import DeclineError
+from dsr_core.reasoning import calibration
 from dsr_core.reasoning import quantities as q
 from dsr_core.reasoning import states as judge
 from dsr_core.reasoning.agents import Agent
@@ -110,14 +111,32 @@ def _judge(query: ResolvedQuery, measured, t, config) -> Judgement:
         judged = judge.motion_states(t, first.values, first.sigma, query.subject.length_m, config)
     elif kind == "speed":
         speed = q.speed(first, config)
-        judged = replace(judge.trend_states(t, speed.values, speed.sigma, config), certain=True)
+        smoothed_s = 2.0 * config.speed_half_window_s
+        judged = judge.trend_states(t, speed.values, speed.sigma, config, smoothed_s)
+        judged = _or_at_rest(replace(judged, certain=True), "constant", t, ((query.subject, first),), config)
     elif kind == "speed_comparison":
         a, b = q.speed(first, config), q.speed(measured[1], config)
         judged = judge.comparison_states(t, a.values, b.values, np.hypot(a.sigma, b.sigma), config)
+        both = ((query.subject, first), (query.other, measured[1]))
+        judged = _or_at_rest(judged, "same", t, both, config)
     else:
         judged = _predict(query, first, t, config)
     require_certain(judged, kind, float(np.median(first.sigma)))
     return judged
+
+
+def _or_at_rest(judged: Judgement, label: str, t, things, config) -> Judgement:
+    """Things that stand still have a constant speed, and the same one, however small a change the noise could hide."""
+    if not any(s.label == label and p < 0.99 for s, p in zip(judged.states, judged.chances, strict=True)):
+        return judged
+    rest = 1.0
+    for agent, position in things:
+        raw = judge.rest_chance(t, position.values, position.sigma, agent.length_m, config)
+        rest *= calibration.state_confidence("motion", "still", raw) if raw > 0.0 else 0.0
+    chances = tuple(
+        rest + (1.0 - rest) * p if s.label == label else p for s, p in zip(judged.states, judged.chances, strict=True)
+    )
+    return replace(judged, chances=chances, confidence=math.prod(chances))
 
 
 def require_certain(judged: Judgement, kind: str, sigma: float) -> None:
