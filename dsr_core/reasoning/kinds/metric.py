@@ -218,12 +218,15 @@ def find_coordinate_change(scene: Scene, query: ResolvedQuery, config: RobustRul
     stamps = stamps_near(scene, [subject, viewer.agent], (start_s, end_s), config)
     seen = q.position_in_view(scene, subject, viewer, stamps)
     change = change_between(stamps, seen.values, seen.sigma, start_s, end_s, config)
-    value = float(change.vector[axis])
+    value, sigma = float(change.vector[axis]), change.sigma
+    if viewer.at_s is not None:  # one wrong heading of a view held fixed turns the whole way across into this one
+        heading_sigma = q.viewer_axes(scene, viewer, stamps[:1]).heading_sigma_rad[0]
+        sigma = math.hypot(sigma, float(heading_sigma * np.linalg.norm(np.delete(change.vector, axis))))
     reference = float(np.linalg.norm(change.first.value) + np.linalg.norm(change.last.value)) / 2
-    decision = decide_change(value, change.sigma, reference, config)
+    decision = decide_change(value, sigma, reference, config)
     label, beside = _labels(decision, value, *names)
     ends = {"from_m": float(change.first.value[axis]), "to_m": float(change.last.value[axis])}
-    return _found(query, t, decision, label, beside, value, change.sigma, viewer.at_s, ends if scene.metric else {})
+    return _found(query, t, decision, label, beside, value, sigma, viewer.at_s, ends if scene.metric else {})
 
 
 def window_stamps(scene: Scene, query: ResolvedQuery, agents: list[Agent], config: RobustRules) -> np.ndarray:
