@@ -99,7 +99,8 @@ def coordinate_change(axis: int, labels):
             ends += [float(viewer.sigma[i]) ** 2 for i in (0, -1)]
             ends += [(float(r) * viewer.heading_sigma) ** 2 for r in ranges]
         else:  # seen from a fixed place, the change is one in the world
-            ends += [2 * scene.ego_sigma_m**2, (float(np.ptp(seen[[0, -1]])) * viewer.heading_sigma) ** 2]
+            across = float(np.linalg.norm(np.delete(seen[-1] - seen[0], axis)))
+            ends += [2 * scene.ego_sigma_m**2, (across * viewer.heading_sigma) ** 2]
         sigma = math.sqrt(sum(ends))
         moved = float(seen[-1, axis] - seen[0, axis])
         verdict = beyond(moved, sigma, float(ranges.mean()), clear=2.0)
