@@ -38,19 +38,8 @@ TEMPLATES = (
     "Predict the moving direction of {A} following the perspective of {B}.",
 )
 GOOD_NAMES = (
-    "car 1",
-    "car 3",
-    "person 2",
-    "the forklift",
-    "the box",
-    "1",
-    "2",
-    "3",
-    "me",
-    "the robot",
-    "the camera",
-    "a",
-)
+    "car 1", "car 3", "person 2", "the forklift", "the box", "1", "2", "3", "me", "the robot", "the camera", "a",
+)  # fmt: skip
 NAMES = (
     "the car", "car 1", "a", "2", "me", "you", "the robot", "the camera", "the person", "it", "the nearest car", "dog",
     "the second person", "the forklift", "the red box", "3", "them", "all cars", "the car [10,20,60,80]", "the map",
