@@ -19,7 +19,7 @@ from dsr_core.reasoning.agents import span
 from dsr_core.reasoning.answer import Answer, Declined
 from dsr_core.reasoning.engine import Finding, ResolvedQuery, check_window, find
 from dsr_core.reasoning.quantities import Viewer
-from dsr_core.reasoning.query import Query
+from dsr_core.reasoning.query import Query, check_number
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 from dsr_core.reasoning.vocabulary import VOCABULARY
 from dsr_core.scene import Scene
@@ -102,9 +102,9 @@ def ask(
 
 
 def _check_request(choices, rules, backend, until) -> None:
-    if rules not in RULES:
+    if not isinstance(rules, str) or rules not in RULES:
         raise QueryError(f"rules = {rules!r} is not known; known: {', '.join(RULES)}")
-    if backend not in BACKENDS:
+    if not isinstance(backend, str) or backend not in BACKENDS:
         raise QueryError(f"backend = {backend!r} is not known; known: {', '.join(BACKENDS)}")
     if backend == "vlm":
         raise DeclineError(
@@ -112,10 +112,12 @@ def _check_request(choices, rules, backend, until) -> None:
             "no vision-language model is set up here; ask backend geometry or auto",
             ("geometry", "auto"),
         )
-    if choices is not None and (isinstance(choices, str) or not all(isinstance(c, str) for c in choices)):
-        raise QueryError(f"choices = {choices!r} must be a list of texts")
-    if until is not None and not math.isfinite(until):
-        raise QueryError(f"until = {until!r} is not a number of seconds")
+    if choices is not None:
+        texts = isinstance(choices, Sequence) and not isinstance(choices, (str, bytes))
+        if not texts or not all(isinstance(c, str) for c in choices):
+            raise QueryError(f"choices = {choices!r} must be a list of texts")
+    if until is not None:
+        check_number(until, "until")
 
 
 def _understand(question, viewpoint, window, scene: Scene, model: LanguageModelConfig | None) -> ParsedQuestion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from numbers import Real
 
 from dsr_core.errors import QueryError
 from dsr_core.reasoning.vocabulary import KINDS, VOCABULARY, is_label
@@ -32,8 +33,13 @@ _WHO_FIELDS = ("label", "box", "image_size", "at", "select", "rank")
 Who = str | dict
 
 
-def _check_number(value, name: str) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+def check_number(value, name: str) -> float:
+    """A finite number as a float.
+
+    Raises:
+        QueryError: it is none; the message calls it `name`.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
     # An integer of any length may come from JSON; one that no float holds is as good as infinite.
     if not number or not abs(value) <= sys.float_info.max:
         raise QueryError(f"{name} = {value!r} is not a finite number")
@@ -59,18 +65,18 @@ def _check_who(value, name: str) -> Who:
         if not isinstance(box, (list, tuple)) or len(box) != 4:
             raise QueryError(f"{name}.box = {box!r} must be [x1, y1, x2, y2] in pixels")
         for number in box:
-            _check_number(number, f"{name}.box")
+            check_number(number, f"{name}.box")
         if box[2] <= box[0] or box[3] <= box[1]:
             raise QueryError(f"{name}.box = {list(box)} is empty: x1 < x2 and y1 < y2 are needed")
     size = value.get("image_size")
     if size is not None and (
         not isinstance(size, (list, tuple))
         or len(size) != 2
-        or any(_check_number(n, f"{name}.image_size") <= 0 for n in size)
+        or any(check_number(n, f"{name}.image_size") <= 0 for n in size)
     ):
         raise QueryError(f"{name}.image_size = {size!r} must be [width, height] in pixels")
     if value.get("at") is not None:
-        _check_number(value["at"], f"{name}.at")
+        check_number(value["at"], f"{name}.at")
     select = value.get("select")
     if select is not None and (not isinstance(select, str) or select not in SELECTORS):
         raise QueryError(f"{name}.select = {select!r}; known: {', '.join(SELECTORS)}")
@@ -148,11 +154,11 @@ class Query:
         if not isinstance(self.viewpoint.mode, str) or self.viewpoint.mode not in ("relative", "absolute"):
             raise QueryError(f"viewpoint.mode = {self.viewpoint.mode!r}; known: relative, absolute")
         if self.viewpoint.at is not None:
-            _check_number(self.viewpoint.at, "viewpoint.at")
+            check_number(self.viewpoint.at, "viewpoint.at")
         if self.window is not None:
             if not isinstance(self.window, (list, tuple)) or len(self.window) != 2:
                 raise QueryError(f"window = {self.window!r} must be [start, end] in seconds")
-            object.__setattr__(self, "window", tuple(_check_number(s, "window") for s in self.window))
+            object.__setattr__(self, "window", tuple(check_number(s, "window") for s in self.window))
         self._check_asked()
 
     def _check_asked(self) -> None:
