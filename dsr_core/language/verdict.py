@@ -15,6 +15,9 @@ _OPPOSITE = {
     "second_faster": "first_faster",
 }
 DIRECTIONS = DIRECTION_KINDS
+_ALL_THE_TIME = ("constant", "still", "same", "straight", "none", "not_following")
+#: Kinds of what is true of a window when it happens at any time in it.
+_HAPPENINGS = ("motion", "path_length", "turning", "crossing", "overtaking", "following")
 
 
 def merged(labels: Sequence[str]) -> list[str]:
@@ -23,8 +26,9 @@ def merged(labels: Sequence[str]) -> list[str]:
 
 
 def holds(kind: str, label: str, asked: str) -> bool:
-    """Whether a state is what was asked about; "front" is true of "front|left" too."""
-    return set(asked.split("|")) <= set(label.split("|")) if kind in DIRECTIONS else label == asked
+    """Whether a state is what was asked about: "front" is true of "front|left" too; of "overtook|passed" either is."""
+    named = set(asked.split("|"))
+    return named <= set(label.split("|")) if kind in DIRECTIONS else label in named
 
 
 def is_true(states: Sequence[State], kind: str, asked: str | Sequence[str], recent: bool = False) -> bool:
@@ -33,8 +37,9 @@ def is_true(states: Sequence[State], kind: str, asked: str | Sequence[str], rece
     * Labels in order ("from in front to behind-left"): the first and the last state are those; for motion ("does it
       stop?") the one follows the other at some time.
     * `recent` ("is it getting closer?"): the newest state decides.
-    * Else over the window: moving if it moves at any time, still or constant if nothing else holds; increasing or
-      decreasing (and faster) if it holds longer than its opposite; a direction if it holds at least half of the time.
+    * Else over the window: moving if it moves at any time, and so what happens (a turn, a crossing, following); still,
+      constant, straight and none if nothing else holds; increasing or decreasing (and faster) if it holds longer than
+      its opposite; a direction if it holds at least half of the time.
     """
     if not states:
         return False
@@ -45,10 +50,10 @@ def is_true(states: Sequence[State], kind: str, asked: str | Sequence[str], rece
         return any(pair == tuple(asked) for pair in pairwise(labels))
     if recent:
         return holds(kind, states[-1].label, asked)
-    if asked in ("constant", "still", "same"):
+    if asked in _ALL_THE_TIME:
         return all(s.label == asked for s in states)
-    if asked == "moving":
-        return any(s.label == asked for s in states)
+    if kind in _HAPPENINGS:
+        return any(holds(kind, s.label, asked) for s in states)
     lasting = _duration(states, kind, asked)
     if asked in _OPPOSITE:
         return lasting > _duration(states, kind, _OPPOSITE[asked])

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dsr_core.reasoning.kinds.approach import APPROACH_KINDS
 from dsr_core.reasoning.kinds.base import FindKind, Found, ResolvedQuery
+from dsr_core.reasoning.kinds.events import EVENT_KINDS
+from dsr_core.reasoning.kinds.following import FOLLOWING_KINDS
+from dsr_core.reasoning.kinds.heading import HEADING_KINDS
 from dsr_core.reasoning.kinds.metric import METRIC_KINDS
 from dsr_core.reasoning.kinds.series import SERIES_KINDS
 
-REGISTRY: dict[str, FindKind] = {**SERIES_KINDS, **METRIC_KINDS}
+REGISTRY: dict[str, FindKind] = {
+    **SERIES_KINDS,
+    **HEADING_KINDS,
+    **APPROACH_KINDS,
+    **EVENT_KINDS,
+    **FOLLOWING_KINDS,
+    **METRIC_KINDS,
+}
 
 __all__ = ["REGISTRY", "FindKind", "Found", "ResolvedQuery"]
