@@ -1,10 +1,10 @@
 """Raw probabilities -> confidence: a probability that held on recorded data (docs/calibration.md).
 
 Each kind has a monotone map from the raw probability of a state to the share of such states that were right, one for
-states that say nothing happens ("constant", "still") and one for the rest: a logistic on the log-odds, with a term for
-the number of states in the answer (Platt 1999; Kull et al. 2017, "beta calibration", for the form). For answers with
-several states a second logistic maps the product of their probabilities. `benchmarks/calibration.py --fit` makes the
-table.
+states that say nothing happens ("constant", "still") and one for the rest: log-odds = offset + low ln p - high ln(1 - p)
++ each (states - 1), low and high >= 0, each <= 0 ("beta calibration", Kull et al., AISTATS 2017, with a term for the
+number of states in the answer). For answers with several states a second map of this form takes the product of their
+probabilities. `benchmarks/calibration.py --fit` makes the table.
 """
 
 from __future__ import annotations
@@ -28,14 +28,11 @@ def _table() -> dict[str, dict[str, list[float]]]:
     return json.loads(Path(__file__).with_name("calibration.json").read_text())["maps"]
 
 
-def log_odds(chance: float) -> float:
-    """log(p / (1 - p)), with p kept within `1 - RAW_SUREST` and `RAW_SUREST`."""
+def beta_map(coefficients: Sequence[float], chance: float, states: int = 1) -> float:
+    """A probability through a map [offset, low, high, each] of the table; never surer than `SUREST`."""
+    offset, low, high, each = coefficients
     chance = min(max(chance, 1.0 - RAW_SUREST), RAW_SUREST)
-    return math.log(chance / (1.0 - chance))
-
-
-def logistic(x: float) -> float:
-    """The inverse of `log_odds`, never surer than `SUREST`."""
+    x = offset + low * math.log(chance) - high * math.log1p(-chance) + each * (states - 1)
     return min(1.0 / (1.0 + math.exp(-x)), SUREST)
 
 
@@ -52,8 +49,7 @@ def state_confidence(kind: str, label: str, chance: float, states: int = 1) -> f
         states: How many states the answer has.
     """
     table = _table()
-    offset, slope, each = table.get(kind, table[ANY])[group(label)]
-    return logistic(offset + slope * log_odds(chance) + each * (states - 1))
+    return beta_map(table.get(kind, table[ANY])[group(label)], chance, states)
 
 
 def confidence(kind: str, chances: Sequence[float]) -> float:
@@ -66,5 +62,4 @@ def confidence(kind: str, chances: Sequence[float]) -> float:
     if len(chances) < 2:
         return product
     table = _table()
-    offset, slope = table.get(kind, table[ANY])["several"]
-    return min(logistic(offset + slope * log_odds(product)), min(chances))
+    return min(beta_map(table.get(kind, table[ANY])["several"], product, len(chances)), *chances)
