@@ -81,7 +81,7 @@ def ask(
     """
     kind, told = "", {}
     try:
-        _check_request(choices, rules, backend, until)
+        _check_request(choices, rules, backend, until, viewpoint)
         if until is not None:
             scene = scene.until(until)
         parsed = _understand(question, viewpoint, window, scene, language.language_model)
@@ -101,7 +101,7 @@ def ask(
         return _declined("BAD_REQUEST", str(error), (), kind, told)
 
 
-def _check_request(choices, rules, backend, until) -> None:
+def _check_request(choices, rules, backend, until, viewpoint) -> None:
     if not isinstance(rules, str) or rules not in RULES:
         raise QueryError(f"rules = {rules!r} is not known; known: {', '.join(RULES)}")
     if not isinstance(backend, str) or backend not in BACKENDS:
@@ -118,6 +118,8 @@ def _check_request(choices, rules, backend, until) -> None:
             raise QueryError(f"choices = {choices!r} must be a list of texts")
     if until is not None:
         check_number(until, "until")
+    if viewpoint is not None and not isinstance(viewpoint, (str, dict)):
+        raise QueryError(f"viewpoint = {viewpoint!r} is nobody: give 'robot', 'camera', 'map', a track id or a name")
 
 
 def _understand(question, viewpoint, window, scene: Scene, model: LanguageModelConfig | None) -> ParsedQuestion:
