@@ -143,22 +143,25 @@ def _understand(question, viewpoint, window, scene: Scene, model: LanguageModelC
 def _resolve(scene: Scene, parsed: ParsedQuestion, recent_s: float) -> ResolvedQuery:
     """Names -> agents, and relative times -> a window; `recent_s` is how long the present lasts."""
     query = parsed.query
+    many, unseen = VOCABULARY[query.kind].many, VOCABULARY[query.kind].unseen
     last_s = (
         parsed.last_s if parsed.last_s is not None else recent_s if parsed.recent and query.window is None else None
     )
     window = query.window
     if last_s is not None:
         window = (max(scene.end_s - last_s, 0.0), scene.end_s)
-        if parsed.last_s is None and not _seen_in(scene, query, window):
+        if parsed.last_s is None and not unseen and not _seen_in(scene, query, window):
             window = None
-    many = VOCABULARY[query.kind].many
     at = query.viewpoint.at
     absolute = query.viewpoint.mode == "absolute"
     viewer = Viewer(resolve(scene, query.viewpoint.agent, window if at is None else None), at if absolute else None)
     subjects = resolve_many(scene, query.subject, window) if many else ()
-    subject = subjects[0] if many else resolve(scene, query.subject, window, viewer)
+    seen = None if unseen and not _seen_in(scene, query, window) else window
+    subject = subjects[0] if many else resolve(scene, query.subject, seen, viewer)
     other = None if query.object is None else resolve(scene, query.object, window, viewer)
-    if last_s is not None and parsed.last_s is None and not many:
+    if last_s is not None and parsed.last_s is None and unseen:
+        window = None if query.kind == "last_seen" else window
+    elif last_s is not None and parsed.last_s is None and not many:
         ends = [span(scene, a)[1] for a in (subject, other) if a is not None and a.name != "map"]
         end = min(ends, default=scene.end_s)
         window = (max(end - last_s, 0.0), end)
@@ -192,7 +195,8 @@ def _check_fresh(
     """Refuses to speak of the present or of "the last 3 s" from old data; a fixed window is about the past."""
     if stale_s is None or (query.window is not None and not parsed.recent and parsed.last_s is None):
         return
-    things = [a for a in (query.subject, query.other) if a is not None and a.track is not None and parsed.recent]
+    who = () if VOCABULARY[query.kind].unseen or not parsed.recent else (query.subject, query.other)
+    things = [a for a in who if a is not None and a.track is not None]
     seen_s = min([scene.end_s, *(span(scene, a)[1] for a in things)])
     if now_s - seen_s > stale_s:
         what = " and ".join(a.label for a in things if span(scene, a)[1] == seen_s) or "anything"

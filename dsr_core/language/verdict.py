@@ -18,6 +18,8 @@ DIRECTIONS = DIRECTION_KINDS
 _ALL_THE_TIME = ("constant", "still", "same", "straight", "none", "not_following")
 #: Kinds of what is true of a window when it happens at any time in it.
 _HAPPENINGS = ("motion", "path_length", "turning", "crossing", "overtaking", "following")
+#: Labels that are true of a window when they hold at any time in it.
+_AT_ANY_TIME = {"occluded", "out_of_view"}
 
 
 def merged(labels: Sequence[str]) -> list[str]:
@@ -37,9 +39,9 @@ def is_true(states: Sequence[State], kind: str, asked: str | Sequence[str], rece
     * Labels in order ("from in front to behind-left"): the first and the last state are those; for motion ("does it
       stop?") the one follows the other at some time.
     * `recent` ("is it getting closer?"): the newest state decides.
-    * Else over the window: moving if it moves at any time, and so what happens (a turn, a crossing, following); still,
-      constant, straight and none if nothing else holds; increasing or decreasing (and faster) if it holds longer than
-      its opposite; a direction if it holds at least half of the time.
+    * Else over the window: moving if it moves at any time, and so what happens (a turn, a crossing, following, being
+      out of view); still, constant, straight and none if nothing else holds; increasing or decreasing (and faster) if
+      it holds longer than its opposite; a direction if it holds at least half of the time.
     """
     if not states:
         return False
@@ -52,7 +54,7 @@ def is_true(states: Sequence[State], kind: str, asked: str | Sequence[str], rece
         return holds(kind, states[-1].label, asked)
     if asked in _ALL_THE_TIME:
         return all(s.label == asked for s in states)
-    if kind in _HAPPENINGS:
+    if kind in _HAPPENINGS or set(asked.split("|")) <= _AT_ANY_TIME:
         return any(holds(kind, s.label, asked) for s in states)
     lasting = _duration(states, kind, asked)
     if asked in _OPPOSITE:

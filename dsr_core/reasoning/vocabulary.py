@@ -31,6 +31,7 @@ class Kind:
         compares: It needs an object.
         many: Its subject is a set of things.
         lengths: Its answer is a length or speed itself, so it needs a scene with scale.
+        unseen: It also speaks of things that were not seen in the window.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Kind:
     compares: bool = False
     many: bool = False
     lengths: bool = False
+    unseen: bool = False
 
 
 _KINDS = (
@@ -65,8 +67,8 @@ _KINDS = (
     Kind("following", "m", ("following", "not_following"), relates=True),
     Kind("turning", "rad", ("turning_left", "straight", "turning_right")),
     Kind("position", "m", DIRECTION_LABELS, relates=True),
-    Kind("visibility", "s", ("in_view", "occluded", "out_of_view")),
-    Kind("last_seen", "s"),
+    Kind("visibility", "s", ("in_view", "occluded", "out_of_view"), unseen=True),
+    Kind("last_seen", "s", unseen=True),
     Kind("nearest", "m", relates=True, many=True),
     Kind("farthest", "m", relates=True, many=True),
     Kind("fastest", "m/s", many=True),

@@ -8,6 +8,7 @@ from dsr_core.reasoning.kinds.events import EVENT_KINDS
 from dsr_core.reasoning.kinds.following import FOLLOWING_KINDS
 from dsr_core.reasoning.kinds.heading import HEADING_KINDS
 from dsr_core.reasoning.kinds.metric import METRIC_KINDS
+from dsr_core.reasoning.kinds.presence import PRESENCE_KINDS
 from dsr_core.reasoning.kinds.series import SERIES_KINDS
 
 REGISTRY: dict[str, FindKind] = {
@@ -17,6 +18,7 @@ REGISTRY: dict[str, FindKind] = {
     **EVENT_KINDS,
     **FOLLOWING_KINDS,
     **METRIC_KINDS,
+    **PRESENCE_KINDS,
 }
 
 __all__ = ["REGISTRY", "FindKind", "Found", "ResolvedQuery"]
