@@ -1,7 +1,8 @@
 """The action `ask_long`: the question of `ask`, for what takes seconds. It can be cancelled and reports its stage.
 
-A window that ends in the future is waited for: "does the cart come closer within the next five seconds?". Nothing
-blocks: waiting goals are looked at when a frame comes and ten times a second.
+A window that ends in the future is waited for: "does the cart come closer within the next five seconds?"; so is the
+language model, where one reads the question. Nothing blocks: waiting goals are looked at when a frame comes and ten
+times a second.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rclpy.action.server import ServerGoalHandle
 from dsr_core.errors import DsrError
 from dsr_ros import convert
 from dsr_ros.action import AskLong
+from dsr_ros.readings import Reading
 
 _MOST_WAITING = 32
 
@@ -25,6 +27,7 @@ class _Waiting:
     begun: float
     until_s: float | None
     from_s: float
+    reading: Reading | None = None
     reported: float = -1.0
 
 
@@ -62,7 +65,8 @@ class AskLongServer:
 
     def _on_accepted(self, goal: ServerGoalHandle) -> None:
         now_s = self._node.model.newest_s
-        self._waiting.append(_Waiting(goal, time.monotonic(), self._window_end(goal.request), now_s))
+        reading = self._node.reading(goal.request)
+        self._waiting.append(_Waiting(goal, time.monotonic(), self._window_end(goal.request), now_s, reading))
         self._report(goal, "understanding", 0.0)
         self.advance()
 
@@ -90,8 +94,11 @@ class AskLongServer:
         if goal.is_cancel_requested:
             return self._declined("TIMEOUT", "the goal was cancelled")
         newest_s = node.model.newest_s
-        if until_s is not None and newest_s < until_s:
-            most_s = convert.from_time(goal.request.timeout) * 1e-9 or node.settings.ask_long_timeout_s
+        most_s = convert.from_time(goal.request.timeout) * 1e-9 or node.settings.ask_long_timeout_s
+        unread = waiting.reading is not None and not waiting.reading.done
+        if unread and time.monotonic() - waiting.begun < most_s:
+            return None
+        if not unread and until_s is not None and newest_s < until_s:
             if time.monotonic() - waiting.begun < most_s:
                 if newest_s != waiting.reported:
                     waiting.reported = newest_s
@@ -105,7 +112,7 @@ class AskLongServer:
             )
         request = goal.request
         # The time of waiting was allowed; it is the work itself that `answer` times.
-        answer = node.answer(request)
+        answer = node.answer(request, waiting.reading)
         self._report(goal, "wording", 1.0)
         return AskLong.Result(success=answer.declined is None, answer=node.to_message(answer))
 

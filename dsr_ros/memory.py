@@ -6,15 +6,19 @@ Publishes `tracks`, `markers` and (where vision_msgs is installed) `tracks_visio
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
 import dsr_core
 from dsr_core.errors import DeclineError, DsrError, QueryError
+from dsr_core.language.config import LanguageModelConfig
+from dsr_core.language.resolve import names_there
 from dsr_core.pipeline import WorldConfig, WorldModel
 from dsr_core.reasoning.answer import Answer, Declined
 from dsr_core.reasoning.rules import RobustRules
@@ -25,8 +29,12 @@ from dsr_ros.diagnostics import ERROR, OK, WARN, Meter
 from dsr_ros.markers import Markers
 from dsr_ros.msg import DetectionArray, TrackArray
 from dsr_ros.node import DsrNode, run
+from dsr_ros.readings import Reading, Readings
 from dsr_ros.srv import Ask, GetTracks
 from dsr_ros.vision import TracksOut
+
+#: A reading ends by itself when its time is over; this is for what no timeout reaches (a name server).
+_READING_SLACK_S = 1.0
 
 
 class MemoryNode(DsrNode):
@@ -38,6 +46,9 @@ class MemoryNode(DsrNode):
         super().__init__(name, **kwargs)
         self.model: WorldModel | None = None
         self._entities: list[tuple] = []
+        self._asking = ReentrantCallbackGroup()
+        # Waking the executor is all that it does: waiting questions are looked at whenever it wakes.
+        self._woken = self.create_guard_condition(lambda: None)
         parameters.declare(self, parameters.RULES, "rules.")
 
     # --- lifecycle
@@ -51,6 +62,19 @@ class MemoryNode(DsrNode):
         self._last_markers_ns = self._last_tracks_ns = 0
         self.last_clear = ""
         self.asked = self.declined = 0
+        self.readings = Readings(self._language_model(), self._wake)
+
+    def _language_model(self) -> LanguageModelConfig | None:
+        s = self.settings
+        if not s.language_model_url.strip():
+            return None
+        return LanguageModelConfig(
+            s.language_model_url.strip(), s.language_model_name, timeout_s=s.language_model_timeout_s
+        )
+
+    def _wake(self) -> None:
+        with contextlib.suppress(Exception):  # the node may have ended while a question was being read
+            self._woken.trigger()
 
     def cleanup(self) -> None:
         self.model = None
@@ -66,7 +90,8 @@ class MemoryNode(DsrNode):
             DetectionArray, "observations", self.guarded(self._on_observations, "observations"), qos.observations()
         )
         services = [
-            self.create_service(Ask, "ask", self._on_ask),
+            # A question that a language model reads waits without keeping other callbacks waiting.
+            self.create_service(Ask, "ask", self._on_ask, callback_group=self._asking),
             self.create_service(GetTracks, "get_tracks", self._on_get_tracks),
             self.create_service(Trigger, "~/reset", self._on_reset),
             self.create_service(Trigger, "~/save_scene", self._on_save_scene),
@@ -150,17 +175,42 @@ class MemoryNode(DsrNode):
 
     # --- questions
 
-    def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        answer = self.answer(request)
+    async def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
+        begun = time.monotonic()
+        reading = self.reading(request)
+        if reading is not None:
+            asked_s = convert.from_time(request.timeout) * 1e-9
+            most_s = asked_s if asked_s > 0 else self.settings.language_model_timeout_s + _READING_SLACK_S
+            while not reading.done and time.monotonic() - begun < most_s:
+                await _NextTurn()
+        answer = self.answer(request, reading, begun)
         response.success = answer.declined is None
         response.answer = self.to_message(answer)
         return response
 
-    def answer(self, request) -> Answer:
-        """Answers a request of Ask or AskLong; whatever is wrong with it becomes a coded decline."""
-        begun = time.monotonic()
+    def reading(self, request) -> Reading | None:
+        """The language model's reading of a request, begun by this call; None where none is needed."""
+        text = request.question
+        if not self.readings.enabled or request.query_json.strip() or self.model.origin_ns is None:
+            return None
+        if len(text) > self.settings.max_question_chars:
+            return None
         try:
-            answer = self._ask(request)
+            return self.readings.of(text, names_there(self.model.scene()))
+        except Exception:  # `answer` meets it too, and declines
+            return None
+
+    def answer(self, request, reading: Reading | None = None, begun: float | None = None) -> Answer:
+        """Answers a request of Ask or AskLong; whatever is wrong with it becomes a coded decline.
+
+        Args:
+            request: What is asked.
+            reading: How the language model reads it, where the grammar does not.
+            begun: Monotonic second from which the request's timeout counts; default: now.
+        """
+        begun = time.monotonic() if begun is None else begun
+        try:
+            answer = self._ask(request, reading)
         except DeclineError as error:
             answer = declined(error.code, str(error), error.candidates)
         except QueryError as error:
@@ -175,13 +225,17 @@ class MemoryNode(DsrNode):
         self.declined += answer.declined is not None
         return answer
 
-    def _ask(self, request) -> Answer:
+    def _ask(self, request, reading: Reading | None) -> Answer:
         for name in ("question", "query_json"):
             if len(getattr(request, name)) > self.settings.max_question_chars:
                 most = self.settings.max_question_chars
                 raise QueryError(f"{name} has {len(getattr(request, name))} characters, at most {most} are read")
         origin_ns, newest_s = self.model.origin_ns, self.model.newest_s
         given = convert.question_from_request(request, origin_ns or 0, newest_s)
+        if reading is not None:
+            if not reading.done:
+                raise DeclineError("TIMEOUT", "the language model has not read the question in time; allow more time")
+            given["question"] = reading.result().given(given["window"], given["viewpoint"])
         question = given["question"]
         if isinstance(question, str) and not question.strip():
             raise QueryError("the question is empty; send a question or a query_json")
@@ -286,6 +340,13 @@ class MemoryNode(DsrNode):
         }
         level = OK if not why else WARN if self.meter.count else ERROR
         return level, why or f"{len(model.tracks())} tracks", values
+
+
+class _NextTurn:
+    """Awaited in a callback: the executor goes on with other work and comes back when it next wakes."""
+
+    def __await__(self):
+        yield
 
 
 def declined(code: str, message: str, candidates: tuple[str, ...] = ()) -> Answer:

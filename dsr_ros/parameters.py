@@ -170,6 +170,14 @@ MEMORY = (
         between=(0.0, 1e6),
         dynamic=True,
     ),
+    Parameter(
+        "language_model_url",
+        "",
+        "OpenAI-compatible endpoint (http://host:port/v1) that reads questions which the grammar does not; it is sent"
+        " the question, the names of what has been seen, and DSR_LANGUAGE_MODEL_API_KEY where that is set; empty: none",
+    ),
+    Parameter("language_model_name", "", "name of the model there"),
+    Parameter("language_model_timeout_s", 10.0, "longest wait for the language model", between=(0.1, 600.0)),
     Parameter("max_question_chars", 4000, "longer questions are declined", between=(1, 1000000), dynamic=True),
     Parameter(
         "ask_long_timeout_s",

@@ -46,6 +46,23 @@ class ModelReading(ParsedQuestion):
         """What an answer's details say about it."""
         return {"parsed_by": "language_model", "language_model": self.model, "query": self.query.to_dict()}
 
+    def given(
+        self, window: tuple[float, float] | None = None, viewpoint: str | dict | Viewpoint | None = None
+    ) -> ModelReading:
+        """The reading with the window (start, end) in seconds and the viewpoint that a request gives beside the text.
+
+        Raises:
+            DeclineError: BAD_REQUEST for a window or viewpoint that is none.
+        """
+        changes = {"viewpoint": viewpoint, "window": None if window is None else tuple(window)}
+        try:
+            query = replace(self.query, **{name: value for name, value in changes.items() if value is not None})
+        except QueryError as error:
+            raise DeclineError("BAD_REQUEST", str(error)) from None
+        if window is None:
+            return replace(self, query=query)
+        return replace(self, query=query, recent=False, last_s=None)
+
 
 def read_question(
     text: str,
@@ -74,16 +91,7 @@ def read_question(
         reading = _reading(_reply_object(content), config.model)
     except DeclineError as error:
         raise DeclineError(error.code, str(error), tuple(candidates)) from None
-    query = reading.query
-    try:
-        if window is not None:
-            query = replace(query, window=tuple(window))
-            reading = replace(reading, recent=False, last_s=None)
-        if viewpoint is not None:
-            query = replace(query, viewpoint=viewpoint)
-    except QueryError as error:
-        raise DeclineError("BAD_REQUEST", str(error)) from None
-    return replace(reading, query=query)
+    return reading.given(window, viewpoint)
 
 
 # --- the reply -------------------------------------------------------------------------------------------------------
