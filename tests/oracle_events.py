@@ -11,6 +11,9 @@ from tests import oracle
 from tests.oracle_bodies import Body, in_frame
 from tests.oracle_clear import Clear
 
+#: A crossing goes at least this far off the viewer's forward axis.
+ACROSS = math.pi / 6
+
 
 def wrapped(angle):
     return (angle + math.pi) % (2 * math.pi) - math.pi
@@ -125,6 +128,12 @@ def crossing(scene, subject: Body, viewer: Body):
     held = (known[sure[known] == sure[a]], known[sure[known] == sure[b]])
     if min(len(h) for h in held) < 8 or not np.all(forward[a : b + 1] > noise[a : b + 1] + 1.0):
         return None
+    # Its own way must go across the view: a view that turns over something does not make it cross.
+    lo, hi = max(a - 3, 0), min(b + 3, len(forward) - 1)
+    step = subject.p[hi] - subject.p[lo]
+    across = -sure[a] * float(viewer.axes[(a + b) // 2][:, 1] @ step) / max(float(np.linalg.norm(step)), 1e-9)
+    if across < math.sin(ACROSS) + 0.15 + 3 * viewer.heading_sigma:
+        return None
     label = "left_to_right" if sure[a] > 0 else "right_to_left"
     never = "right_to_left" if sure[a] > 0 else "left_to_right"
     flips = [i for i in range(a, b) if left[i] * left[i + 1] <= 0]
@@ -206,7 +215,8 @@ def following(scene, subject: Body, other: Body):
     tolerance = 3 * math.hypot(float(subject.sigma[-1]), float(other.sigma[-1])) + 0.02 * last
     if "still" in who or np.all(ahead > limit + noise) or np.all(turn > limit + turn_noise):
         return Clear(only="not_following", value=last, tolerance=tolerance)
-    holds = np.all(ahead < limit - noise) and np.all(turn < limit - turn_noise)
+    steady = all(np.linalg.norm(b.p[10:] - b.p[:-10], axis=1).min() > 1.0 for b in (subject, other))
+    holds = steady and np.all(ahead < limit - noise) and np.all(turn < limit - turn_noise)
     if who == ("moving", "moving") and holds and subject.t[-1] - subject.t[0] >= 2.5:
         return Clear(only="following", value=last, tolerance=tolerance)
     return None
