@@ -280,9 +280,7 @@ def run(count: int, seed: int = 0, first: int = 0, validate_every: int = 20) -> 
     Returns:
         {"failures": [(index, what, question, options)], "seconds": (count,) array, "outcomes": Counter}.
     """
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
+    validator = schema_validator()
     scenes, failures, outcomes = make_scenes(), [], Counter()
     seconds = np.zeros(count)
     dsr_core.ask(scenes["full"], "is car 1 getting closer?")  # what is compiled and loaded once
@@ -304,6 +302,12 @@ def run(count: int, seed: int = 0, first: int = 0, validate_every: int = 20) -> 
                 outcomes["unfit"] += 1
                 failures.append((first + i, problem, name, question, chosen))
     return {"failures": failures, "seconds": seconds, "outcomes": outcomes}
+
+
+def schema_validator():
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
 
 
 def unfit(answer, validator) -> str | None:
