@@ -6,36 +6,41 @@ import re
 from collections.abc import Mapping, Sequence
 
 from dsr_core.errors import DeclineError
-from dsr_core.language.directions import direction_label
-from dsr_core.language.names import normalise_name, same_class
-from dsr_core.language.trends import trend_label
-from dsr_core.language.verdict import DIRECTIONS, faster, is_true, merged
+from dsr_core.language.amounts import read_amount, read_count
+from dsr_core.language.options import option_labels, speaks_of
+from dsr_core.language.verdict import faster, holds, is_true, merged
 from dsr_core.reasoning.answer import State
+from dsr_core.reasoning.vocabulary import DIRECTION_KINDS, VOCABULARY
 
 MAX_OPTIONS = 26
 MAX_OPTION_CHARACTERS = 2000
+#: Kinds whose value has a sign that nobody says: "by how much did it turn?".
+_UNSIGNED = ("turning", "lateral_change", "depth_change", "distance_change")
 
 
 def match_choice(
     states: Sequence[State],
     value: float | None,
     kind: str,
-    choices: Sequence[str],
+    choices: Sequence[str | int | float],
     form: str = "open",
     asked: str | Sequence[str] | None = None,
     names: Mapping[str, str | None] | None = None,
     confidence: float = 1.0,
     recent: bool = False,
+    details: Mapping | None = None,
 ) -> tuple[int, tuple[float, ...]]:
     """Finds the option that says what the states say.
 
     Understood are numbered states ("A. (1) Become larger. (2) Keep nearly constant."), plain words ("getting closer"),
-    labels ("increasing", "Front|Left"), "yes" and "no", names ("the car"), and numbers with a unit ("5 m").
+    labels ("increasing", "Front|Left"), "yes" and "no", names ("the car"), counts ("three"), and numbers with a unit
+    ("5 m", "30 cm", "90 degrees"): the nearest is taken. Of a direction between two options ("left" and "front" for
+    "front|left") the only one that is a part of it is taken, else the dominant one where `details` name it.
 
     Args:
-        states, value: What was found.
+        states, value, details: What was found.
         kind, form, asked, recent: What was asked.
-        names: "subject" and "object" as "car 12".
+        names: "subject" and "object" as "car 12"; "winner" for who is nearest.
         confidence: Probability that the states are right.
 
     Returns:
@@ -45,20 +50,26 @@ def match_choice(
         DeclineError: BAD_REQUEST for options that are no texts, empty or too many.
     """
     texts = _without_letters(_checked(choices))
-    names = names or {}
-    fitting = _numeric(texts, value) if kind in ("distance", "speed", "speed_comparison") else None
-    if fitting is None:
-        fitting = _fitting(states, kind, texts, form, asked, names, recent)
+    names, details = names or {}, details or {}
+    if kind == "count":
+        fitting = [] if value is None else [i for i, text in enumerate(texts) if read_count(text) == round(value)]
+    elif VOCABULARY[kind].many:
+        fitting = _winners(states, texts, names, details)
+    else:
+        fitting = _nearest_amounts(texts, kind, value, asked, details)
+        if fitting is None:
+            fitting = _fitting(states, kind, texts, form, asked, names, recent, details)
     return (fitting[0] if len(fitting) == 1 else -1), _probabilities(fitting, len(texts), confidence)
 
 
-def _checked(choices: Sequence[str]) -> list[str]:
+def _checked(choices: Sequence[str | int | float]) -> list[str]:
     if len(choices) > MAX_OPTIONS:
         raise DeclineError("BAD_REQUEST", f"{len(choices)} options were given, at most {MAX_OPTIONS} are read")
-    for number, text in enumerate(choices, 1):
+    texts = [str(c) if isinstance(c, (int, float)) and not isinstance(c, bool) else c for c in choices]
+    for number, text in enumerate(texts, 1):
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_OPTION_CHARACTERS:
             raise DeclineError("BAD_REQUEST", f"option {number} is empty, too long or no text; give short texts")
-    return [" ".join(text.split()) for text in choices]
+    return [" ".join(text.replace("’", "'").split()) for text in texts]
 
 
 def _probabilities(fitting: list[int], count: int, confidence: float) -> tuple[float, ...]:
@@ -80,24 +91,30 @@ def _without_letters(texts: list[str]) -> list[str]:
 # --- options as states -----------------------------------------------------------------------------------------------
 
 
-def _fitting(states, kind, texts, form, asked, names, recent) -> list[int]:
+def _fitting(states, kind, texts, form, asked, names, recent, details) -> list[int]:
+    options = [option_labels(kind, text, names, asked) for text in texts]
+    labels = merged([s.label for s in states])
     said = [_yes_no(text) for text in texts]
     if form == "yes_no" and asked is not None and any(s is not None for s in said):
         truth = is_true(states, kind, asked, recent)
+        # "No" and "it stayed the same": the one that says more.
+        telling = [i for i, s in enumerate(said) if s is None and options[i] and merged(options[i]) == labels]
         fits = [i for i, s in enumerate(said) if s is truth]
+        if not truth and len(telling) == 1:
+            return telling
         if fits:
             return fits
-    options = [_option_labels(kind, text, names, asked) for text in texts]
-    labels = [s.label for s in states]
-    fits = [i for i, option in enumerate(options) if option and merged(option) == merged(labels)]
+    fits = [i for i, option in enumerate(options) if option and merged(option) == labels]
     if len(fits) > 1:
         # Options that differ in unmerged repeats alone: the published rules keep repeats.
-        same = [i for i in fits if options[i] == labels]
+        same = [i for i in fits if options[i] == [s.label for s in states]]
         fits = same or fits
     if fits or not states:
         return fits
     if recent:
-        fits = [i for i, option in enumerate(options) if option == [labels[-1]]]
+        fits = [i for i, option in enumerate(options) if option == [states[-1].label]]
+    if not fits and kind in DIRECTION_KINDS and (recent or len(labels) == 1):
+        fits = _parts(states[-1].label, kind, options, details.get("dominant"))
     if not fits and form == "which" and kind == "speed_comparison":
         fits = [i for i, option in enumerate(options) if option == [faster(states, recent)]]
     if not fits and form == "yes_no":
@@ -106,89 +123,49 @@ def _fitting(states, kind, texts, form, asked, names, recent) -> list[int]:
     return fits
 
 
+def _parts(label: str, kind: str, options: list[list[str] | None], dominant: str | None) -> list[int]:
+    """Options that name a part of a direction: the only one, or of several the dominant side."""
+    parts = [i for i, option in enumerate(options) if option and len(option) == 1 and holds(kind, label, option[0])]
+    if len(parts) > 1 and dominant is not None:
+        parts = [i for i in parts if options[i] == [dominant]] or parts
+    return parts
+
+
 def _yes_no(text: str) -> bool | None:
-    match = re.match(r"(yes|no|true|false)\b(?! change| motion| difference)", text, re.IGNORECASE)
+    match = re.match(r"(yes|no|true|false)\b(?! change| motion| difference|[\w ]+ there$)", text, re.IGNORECASE)
     return None if match is None else match[1].lower() in ("yes", "true")
 
 
-_BETWEEN = re.compile(
-    r"\(\d+\)|;|→|->|[.](?: |$)|,? (?:and )?then |, (?:and )?(?:after that|finally|later|afterwards) |,? followed by "
-    r"| before (?=\w+ing\b)",
-    re.IGNORECASE,
-)
+# --- options as things and numbers -----------------------------------------------------------------------------------
 
 
-def _option_labels(kind: str, text: str, names: Mapping[str, str | None], asked) -> list[str] | None:
-    """The states that an option speaks of; None when a part of it is not understood."""
-    parts = [part.strip(" .,:") for part in _BETWEEN.split(text)]
-    labels = [_label(kind, part, names, asked) for part in parts if part]
-    return None if not labels or any(label is None for label in labels) else labels
+def _winners(states, texts: list[str], names: Mapping[str, str | None], details: Mapping) -> list[int]:
+    """Options that name the one who is nearest, fastest, …"""
+    if not states:
+        return []
+    winner_id = states[-1].label
+    winner = names.get("winner") or winner_id
+    others = tuple(str(row.get("id")) for row in details.get("ranking", ()) if isinstance(row, Mapping))
+    others = tuple(other for other in others if other != winner_id)
+    return [i for i, text in enumerate(texts) if speaks_of(text, winner, others)]
 
 
-_CONTRACT_LABELS = {
-    "distance": ("increasing", "constant", "decreasing"),
-    "speed": ("increasing", "constant", "decreasing"),
-    "speed_comparison": ("first_faster", "same", "second_faster"),
-    "motion": ("moving", "still"),
-}
-_AROUND_DIRECTIONS = re.compile(
-    r"\b(?:it|he|she|they|is|are|was|will be|will|then|first|moves?|moving|goes|going|faces|facing|looks|looking"
-    r"|turns?|turning|to be|stays?|remains?|located|positioned|becomes?|toward|towards"
-    r"|viewer|camera|robot|me|you|of the|of)\b",
-    re.IGNORECASE,
-)
-
-
-def _label(kind: str, text: str, names: Mapping[str, str | None], asked) -> str | None:
-    lower = text.lower()
-    if lower in _CONTRACT_LABELS.get(kind, ()):
-        return lower
-    if kind in DIRECTIONS:
-        return direction_label(" ".join(_AROUND_DIRECTIONS.sub(" ", text).split()))
-    if kind == "speed_comparison":
-        return _comparison(lower, names, asked)
-    return trend_label(kind, text)
-
-
-def _comparison(text: str, names: Mapping[str, str | None], asked) -> str | None:
-    if re.search(r"\b(?:same|equal|equally|neither|both|as fast as|no difference|similar)\b", text):
-        return "same"
-    first = _position(text, names.get("subject"), r"\b(?:former|first)\b")
-    second = _position(text, names.get("object"), r"\b(?:latter|second)\b")
-    if first == second:
+def _nearest_amounts(texts: list[str], kind: str, value, asked, details: Mapping) -> list[int] | None:
+    """Indices of the options nearest to the number that was asked for, when all options are such numbers, else None."""
+    unit = VOCABULARY[kind].unit
+    amounts = [read_amount(text) for text in texts]
+    if not all(amounts):
         return None
-    subject_leads = second < 0 or 0 <= first < second
-    slower = re.search(r"\bslower\b", text) or (asked == "slower" and not re.search(r"\b(?:faster|quicker)\b", text))
-    return "first_faster" if subject_leads != bool(slower) else "second_faster"
-
-
-def _position(text: str, name: str | None, words: str) -> int:
-    """Where the text speaks of a thing: by its full name, its id, its class, or as the former or latter; -1 if not."""
-    match = re.search(words, text)
-    if match:
-        return match.start()
-    if not name:
-        return -1
-    full = name.lower()
-    label, _, track_id = full.rpartition(" ")
-    for part in (full, track_id if label else "", label):
-        if part and (match := re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text)):
-            return match.start()
-    if normalise_name(text) and same_class(text, label or full):
-        return 0
-    return -1
-
-
-_QUANTITY = re.compile(
-    r"(?:about |around |approximately |~ ?)?([-+]?\d{1,9}(?:\.\d{1,9})?) ?(?:m|metres?|meters?)(?:/s| per second)?[.]?",
-    re.IGNORECASE,
-)
-
-
-def _numeric(texts: list[str], value: float | None) -> list[int] | None:
-    """Indices of the option nearest to the value when all options are numbers with a unit, else None."""
-    numbers = [_QUANTITY.fullmatch(text) for text in texts]
-    if value is None or not all(numbers):
+    units = {said for _, said in amounts}
+    if asked == "when" or (units == {"s"} and unit != "s"):
+        value, unit = details.get("time_to_s", details.get("at_s", value if unit == "s" else None)), "s"
+    plain = units == {None} and asked in ("value", "when")
+    # "5 m" for a speed is read as m/s.
+    if units != {unit} and not plain and not (units == {"m"} and unit == "m/s"):
         return None
-    gaps = [abs(float(n[1]) - value) for n in numbers]
-    return [i for i, gap in enumerate(gaps) if gap == min(gaps)]
+    if not isinstance(value, (int, float)):
+        return None
+    if kind in _UNSIGNED and all(number >= 0.0 for number, _ in amounts):
+        value = abs(value)
+    gaps = [abs(number - value) for number, _ in amounts]
+    return [i for i, gap in enumerate(gaps) if gap <= min(gaps) + 1e-9]
