@@ -60,10 +60,10 @@ def visibility(scene, subject: Body, start, end):
     for row in rows:
         now = float(scene.stamps_s[row])
         gap = float(np.abs(subject.t - now).min())
-        if gap < 0.35:
+        earlier, later = np.flatnonzero(subject.t <= now + 1e-6), np.flatnonzero(subject.t >= now - 1e-6)
+        if len(earlier) and len(later) and subject.t[later[0]] - subject.t[earlier[-1]] < 0.75:
             said.append("in_view")
             continue
-        earlier = np.flatnonzero(subject.t <= now)
         if gap < 0.75 or not len(earlier):
             said.append(None)
             continue
