@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr_core.errors import DeclineError, QueryError
+from dsr_core.language.certainty import verdict_confidence
 from dsr_core.language.choices import match_choice
 from dsr_core.language.config import DEFAULT_LANGUAGE, LanguageConfig, LanguageModelConfig
 from dsr_core.language.llm import ModelReading, read_question
@@ -17,7 +18,7 @@ from dsr_core.language.resolve_many import named, resolve_many
 from dsr_core.language.wording import word
 from dsr_core.reasoning.agents import span
 from dsr_core.reasoning.answer import Answer, Declined
-from dsr_core.reasoning.engine import Finding, ResolvedQuery, check_window, find
+from dsr_core.reasoning.engine import Finding, ResolvedQuery, check_window, find, require_confident
 from dsr_core.reasoning.quantities import Viewer
 from dsr_core.reasoning.query import Query, check_number
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
@@ -93,7 +94,7 @@ def ask(
         resolved = _resolve(scene, parsed, RECENT_S if rules == "robust" else math.inf)
         _check_fresh(scene, resolved, parsed, now_s, stale_s)
         finding = find(scene, resolved, rules, config)
-        answer = _answer(scene, parsed, resolved, finding, choices, rules, now_s)
+        answer = _answer(scene, parsed, resolved, finding, choices, rules, now_s, config)
         return replace(answer, details={**told, **answer.details}) if told else answer
     except DeclineError as error:
         return _declined(error.code, str(error), error.candidates, kind, told)
@@ -147,7 +148,7 @@ def _resolve(scene: Scene, parsed: ParsedQuestion, recent_s: float) -> ResolvedQ
     last_s = (
         parsed.last_s if parsed.last_s is not None else recent_s if parsed.recent and query.window is None else None
     )
-    window = query.window
+    window = _relative_window(scene, parsed) if parsed.times.relative and last_s is None else query.window
     if last_s is not None:
         window = (max(scene.end_s - last_s, 0.0), scene.end_s)
         if parsed.last_s is None and not unseen and not _seen_in(scene, query, window):
@@ -176,6 +177,19 @@ def _resolve(scene: Scene, parsed: ParsedQuestion, recent_s: float) -> ResolvedQ
         asked=query.asked,
         of=query.of,
     )
+
+
+def _relative_window(scene: Scene, parsed: ParsedQuestion) -> tuple[float, float] | None:
+    """The window of "since it appeared", "in the first 3 s", "2 seconds ago": times that only the scene can tell."""
+    query, appeared_s = parsed.query, None
+    if parsed.times.since_appeared:
+        many = VOCABULARY[query.kind].many
+        subjects = resolve_many(scene, query.subject) if many else (resolve(scene, query.subject),)
+        appeared_s = min(span(scene, subject)[0] for subject in subjects)
+        appeared_s = appeared_s if math.isfinite(appeared_s) else None
+    window = parsed.times.window_in(scene.start_s, scene.end_s, appeared_s)
+    check_window(scene, window)
+    return window
 
 
 def _seen_in(scene: Scene, query: Query, window) -> bool:
@@ -207,7 +221,9 @@ def _check_fresh(
         )
 
 
-def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Finding, choices, rules, now_s) -> Answer:
+def _answer(
+    scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Finding, choices, rules, now_s, config
+) -> Answer:
     many = VOCABULARY[resolved.kind].many
     agents = [] if many else [resolved.subject]
     agents += [a for a in (resolved.other, resolved.viewer.agent) if a is not None]
@@ -219,6 +235,9 @@ def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Fin
         "viewer": resolved.viewer.agent.label,
     }
     asked = {"form": parsed.form, "asked": parsed.asked, "recent": parsed.recent}
+    confidence = _confidence(parsed, finding)
+    if rules == "robust":
+        require_confident(finding, resolved, confidence, config)
     sentence = word(
         finding.states,
         resolved.kind,
@@ -235,7 +254,7 @@ def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Fin
     index, probabilities = -1, ()
     if choices:
         index, probabilities = match_choice(
-            finding.states, finding.value, resolved.kind, choices, names=names, confidence=finding.confidence, **asked
+            finding.states, finding.value, resolved.kind, choices, names=names, confidence=confidence, **asked
         )
         if index < 0:
             raise DeclineError(
@@ -249,7 +268,7 @@ def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Fin
         sigma=finding.sigma,
         margin=finding.margin,
         unit=finding.unit,
-        confidence=finding.confidence,
+        confidence=confidence,
         choice=choices[index] if index >= 0 else None,
         choice_index=index,
         choice_probabilities=tuple(probabilities),
@@ -264,6 +283,15 @@ def _answer(scene, parsed: ParsedQuestion, resolved: ResolvedQuery, finding: Fin
         window=finding.window,
         data_age_s=max(now_s - finding.window[1], 0.0),
         details=finding.details,
+    )
+
+
+def _confidence(parsed: ParsedQuestion, finding: Finding) -> float:
+    """Of a yes/no question the probability that the verdict is right, else that the states are."""
+    if parsed.form != "yes_no" or parsed.asked is None or not finding.states:
+        return finding.confidence
+    return verdict_confidence(
+        finding.states, parsed.query.kind, parsed.asked, finding.chances, finding.others, parsed.recent
     )
 
 

@@ -187,6 +187,12 @@ class Scene:
         ends = [float(t.stamps_s[-1]) for t in self.tracks.values() if len(t)]
         return max([float(self.stamps_s[-1]), *ends] if len(self.stamps_s) else ends, default=0.0)
 
+    @cached_property
+    def start_s(self) -> float:
+        """Stamp of the oldest data in seconds (0 for an empty scene)."""
+        starts = [float(t.stamps_s[0]) for t in self.tracks.values() if len(t)]
+        return min([float(self.stamps_s[0]), *starts] if len(self.stamps_s) else starts, default=0.0)
+
     def until(self, end_s: float) -> Scene:
         """The scene as it was known at `end_s`: nothing later than that."""
         n = int(np.searchsorted(self.stamps_s, end_s, "right"))

@@ -207,3 +207,33 @@ def test_query_from_dict_refuses_nonsense():
         Query.from_dict({"kind": "motion", "subject": "1", "window": [0]})
     with pytest.raises(dsr_core.DsrError, match="unknown fields"):
         Query.from_dict({"kind": "motion", "subject": "1", "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    "question, window",
+    [
+        ("how does the distance to the late car change since it appeared?", (2.0, 10.0)),
+        ("how does the distance to the person change in the first 4 seconds?", (0.0, 4.0)),
+        ("how does the distance to the person change after 5 s?", (5.0, 10.0)),
+        ("how does the distance to the person change before 5 s?", (0.0, 5.0)),
+        ("how does the distance to the person change in the first half?", (0.0, 5.0)),
+        ("how does the distance to the person change over the whole recording?", (0.0, 10.0)),
+        ("where was the person 3 seconds ago?", (7.0, 7.0)),
+    ],
+)
+def test_times_that_only_the_scene_can_tell(question, window):
+    t = np.linspace(0, 10, 101)
+    late = dsr_core.Track("1", "late car", t[20:], np.stack([10 + 2 * t[20:], 0 * t[20:], 0 * t[20:]], axis=1))
+    person = dsr_core.Track("2", "person", t, np.stack([5 + 0 * t, 3 - 0.5 * t, 0 * t], axis=1))
+    scene = dsr_core.Scene(t, {"1": late, "2": person}, T_world_base=np.broadcast_to(np.eye(4), (101, 4, 4)))
+    answer = dsr_core.ask(scene, question)
+    assert answer.declined is None, answer.answer
+    assert answer.window == pytest.approx(window)
+
+
+def test_a_relative_time_outside_the_recording_is_declined():
+    t = np.linspace(0, 10, 101)
+    person = dsr_core.Track("2", "person", t, np.stack([5 + 0 * t, 3 - 0.5 * t, 0 * t], axis=1))
+    scene = dsr_core.Scene(t, {"2": person}, T_world_base=np.broadcast_to(np.eye(4), (101, 4, 4)))
+    for question in ("where was the person after 30 s?", "where was the person 40 seconds ago?"):
+        assert dsr_core.ask(scene, question).declined.code == "BAD_WINDOW"
