@@ -80,11 +80,11 @@ def word(
     if kind == "speed_comparison":
         states, names = _with_answer_first(states, names, form, asked, recent)
         value = None if value is None else abs(value)
-    sentence = _history(states, kind, names)
+    sentence = _history(states, kind, names, since=recent)
     number = number_with_unit(value, sigma, unit)
     at = f"at {states[-1].end if at_s is None else at_s:.1f} s"
     if asked == "value" and number:
-        sentence = f"{_value_clause(kind, names, number)} {at}; it {_history(states, kind, names, with_subject=False)}"
+        sentence = f"{_value_clause(kind, names, number)} {at}; it {_history(states, kind, names, False, recent)}"
     elif number and kind == "speed_comparison" and states[-1].label != "same":
         sentence += f", by {number} {at}"
     elif number and verdict is None and kind in ("distance", "speed"):
@@ -100,12 +100,16 @@ def _other(names: Mapping[str, str | None]) -> str:
     return the(names.get("object") or names.get("viewer"))
 
 
-def _history(states: Sequence[State], kind: str, names: Mapping[str, str | None], with_subject: bool = True) -> str:
+def _history(
+    states: Sequence[State], kind: str, names: Mapping[str, str | None], with_subject: bool = True, since: bool = False
+) -> str:
     """ "the car 12 gets closer to the robot from 2.0 s to 5.0 s, then keeps its distance to it until 7.0 s"."""
     parts = []
     for i, state in enumerate(states):
         clause = _clause(kind, state.label, names, first=i == 0)
-        if i:
+        if i and since and kind == "motion" and state is states[-1] and state.label == "still":
+            parts.append(f"and stands still since {state.start:.1f} s")
+        elif i:
             parts.append(f"then {clause.removeprefix('is ')} until {state.end:.1f} s")
         elif kind == "direction_prediction" or state.start == state.end:
             parts.append(f"{clause} at {state.end:.1f} s" if kind != "direction_prediction" else clause)

@@ -50,11 +50,20 @@ def find_series(scene: Scene, query: ResolvedQuery, config: RobustRules) -> Foun
         t,
         window,
         query.viewer.at_s,
+        motion_details(states) if query.kind == "motion" else {},
         margin_sigmas=judged.margin_sigmas,
         chances=chances,
         others=others,
         weakest=weakest,
     )
+
+
+def motion_details(states: tuple[State, ...]) -> dict:
+    """When a thing started and stopped, and its end: "moving", "moved" (still by then) or "parked" (it never moved)."""
+    events = [{"event": "started" if s.label == "moving" else "stopped", "at_s": s.start} for s in states[1:]]
+    ever = any(s.label == "moving" for s in states)
+    summary = "moving" if states[-1].label == "moving" else "moved" if ever else "parked"
+    return {"events": events, "summary": summary}
 
 
 def complete(query: ResolvedQuery) -> ResolvedQuery:
