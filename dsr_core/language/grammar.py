@@ -94,7 +94,8 @@ class Sentence:
         text = self.pattern
         for piece, expression in _PIECES.items():
             text = text.replace(piece, expression)
-        for noun in ("distance", "speed", "direction", "orientation"):
+        text = text.replace(" the distance", " (?:the )?(?:distance|gap)")
+        for noun in ("speed", "direction", "orientation"):
             text = text.replace(f" the {noun}", f" (?:the )?{noun}")
         return re.compile(text, re.IGNORECASE)
 

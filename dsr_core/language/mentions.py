@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from dsr_core.language.amounts import read_amount
 from dsr_core.language.attributes import who_of
 from dsr_core.language.names import ego_name, without_article
 from dsr_core.language.resolve_many import EVERYTHING
@@ -20,7 +21,8 @@ _NOT_IN_NAMES = frozenset(
     " move goes go gets approaches approaching heading more most overtaken occluded visible hidden twice times"
     " respect respective ever again still away between degrees forwards backwards clockwise counter-clockwise"
     " uphill downhill upwards downwards other same turn turns turned placed moved put picked poured start ever closest"
-    " nearest cross crossed overtook parked whom".split()
+    " nearest cross crossed overtook parked whom came comes come"
+    " got everyone everybody somebody nobody within apart total".split()
 )
 _NOUNS_IN_ING = frozenset(
     "thing building ceiling ring king wing string railing sitting crossing painting awning ping pong parking".split()
@@ -92,6 +94,8 @@ def who_mentioned(text: str | None, boxes: Boxes, at: float | None = None, loose
             return ego
         who = name if loose else who_of(_TO_CAMERA.sub("", _PICTURE.sub("", name)))
         label = who if isinstance(who, str) else who.get("label")
+        if label is not None and (read_amount(label) or ("", None))[1] is not None:
+            return None  # "faster than 5 m/s" names no thing
         if loose or name == "A" or label is None or is_name(label.lower().split()):
             return who
         return None

@@ -81,10 +81,12 @@ _IN_UNITS = re.compile(
     re.IGNORECASE,
 )
 _HOW_MANY_UNITS = re.compile(
-    r"\b(how) many (?:metres|meters|centimet(?:re|er)s|feet|inches|yards|kilomet(?:re|er)s|miles)(?: (away|apart))?"
-    r"(?= (?:away |apart )?(?:is|are|was|were|did|does|do|has|have)\b)|\b(how) many (?:degrees)(?= )",
+    r"\b(how) many (?:(?:centi|kilo)?met(?:re|er)s|feet|inches|yards|miles)(?: (away|apart))?"
+    r"(?= (?:away |apart )?(?:is|are|was|were|did|does|do|has|have)\b)"
+    r"|\b(how) many degrees(?= )|\bhow many (?:seconds|minutes)(?= (?:until|till|before|ago)\b)",
     re.IGNORECASE,
 )
+_OR_NOT = re.compile(r",? (?:or not|yes or no|true or false)$", re.IGNORECASE)
 #: "with respect to the sink, where is the fridge?"
 _WITH_RESPECT = re.compile(r"^(?:with respect|in relation|relative|compared) to ([^,]{1,80}), (.+)$", re.IGNORECASE)
 #: "is it parked or is it moving" and "did it stop or did it turn" ask one thing twice.
@@ -110,7 +112,8 @@ def _checked(text) -> str:
     if not text:
         raise DeclineError("BAD_REQUEST", "the question is empty; ask like one of the candidates", EXAMPLES[:3])
     text = _IN_UNITS.sub("", text)
-    text = _HOW_MANY_UNITS.sub(lambda m: f"{m[1] or m[3]} {'far' if m[1] else 'much'}", text)
+    text = _OR_NOT.sub("", text)
+    text = _HOW_MANY_UNITS.sub(lambda m: "how far" if m[1] else "how much" if m[3] else "how long", text)
     text = _WITH_RESPECT.sub(r"\2 with respect to \1", text)
     return _AGAIN.sub(lambda m: " or has " if m[1].lower() in ("has", "have") else " or ", text)
 

@@ -89,6 +89,13 @@ REASONS = (
         "next_to beside near close_to adjacent_to alongside touching",
     ),
     _reason(
+        "limits",
+        "no number is compared with in a question; ask how far or how fast, and compare its value",
+        "",
+        r"\b(?:than|within|at least|at most|over|under|above|below) (?:\w+ )?\d+(?:\.\d+)?"
+        r" ?(?:m|cm|km|metres?|meters?|feet|m/s|km/h|mph|degrees)\b",
+    ),
+    _reason(
         "two named things",
         'ranks and rates are told among all things of a class; ask "which car is approaching fastest?", or about one',
         "both same_direction opposite_direction* each_other leading which_of_the_two",

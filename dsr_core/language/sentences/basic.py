@@ -7,7 +7,7 @@ from dsr_core.language.grammar import yes_no as _yes_no
 
 _TOGETHER = r"(?: to each other| to one another| together)?"
 _FAST = r"(?P<fast>faster|quicker|slower)"
-_CHANGE = r"(?:change|changing|develop|evolve|vary|behave)(?: over time)?"
+_CHANGE = r"(?:changed?|changing|develop|evolve|vary|behave)(?: over time)?"
 
 #: Word for word those of the DSR Suite; things may be called anything there.
 PUBLISHED = (
@@ -31,6 +31,7 @@ SENTENCES = (
     # --- distance ------------------------------------------------------------------------------------------------------
     _open("is A getting closer or farther away from B?",
           r"{be} {A} {get} (?:closer|nearer)(?: to {B})? or {get}? ?{away}(?: (?:from|to) {B2})?", "distance", now=True),
+    _open("is A moving away or coming closer?", r"{be} {A} (?:{get} {away}|receding|leaving) or (?:{get} (?:closer|nearer)|approaching)(?: (?:to )?{B})?", "distance", now=True),
     _open("does A get closer or farther away from B?",
           r"{do} {A} (?:get|come|move|go) (?:closer|nearer)(?: to {B})? or (?:(?:get|move|go) )?{away}(?: (?:from|to) {B2})?", "distance"),
     _open("is A moving towards or away from B?", r"{be} {A} {go} (?:towards?|closer to|nearer to) or {away} from {B}", "distance", now=True),
@@ -50,8 +51,8 @@ SENTENCES = (
     _yes_no("does A get closer?", r"{do} {A} (?:(?:get|come|move) (?:closer|nearer)|approach)", "distance", "decreasing"),
     _yes_no("is A moving away from B?", r"{be} {A} (?:{get} {away} from|leaving|receding from) {B}", "distance", "increasing", now=True),
     _yes_no("is A moving away?", r"{be} {A} (?:{get} {away}|receding)", "distance", "increasing", now=True),
-    _yes_no("does A move away from B?", r"{do} {A} (?:get|move|go|drive|walk) {away} from {B}", "distance", "increasing"),
-    _yes_no("does A move away?", r"{do} {A} (?:get|move|go|drive|walk) {away}", "distance", "increasing"),
+    _yes_no("does A move away from B?", r"{do} {A} (?:ever )?(?:get|{move}) {away} from {B}", "distance", "increasing"),
+    _yes_no("does A move away?", r"{do} {A} (?:ever )?(?:get|{move}) {away}", "distance", "increasing"),
     _yes_no("is A keeping its distance from B?",
             r"{be} {A} (?:keeping (?:its|the|a constant|the same) distance|staying (?:at the same distance|equally far)) (?:from|to) {B}", "distance", "constant", now=True),
     _yes_no("is the distance between A and B getting smaller?",
@@ -79,6 +80,7 @@ SENTENCES = (
     _yes_no("is A keeping a constant speed?", r"{be} {A} (?:keeping|moving at|going at|driving at|at) (?:a |its |the )?(?:constant|same|steady) speed", "speed", "constant", viewer="world", now=True),
     _yes_no("does A speed up?", r"{do} {A} (?:speed up|accelerate|get faster|go faster)", "speed", "increasing", viewer="world"),
     _yes_no("does A slow down?", r"{do} {A} (?:slow(?: down)?|decelerate|brake|get slower|go slower)", "speed", "decreasing", viewer="world"),
+    _yes_no("is A's speed increasing?", r"(?:{do}|{be}) {A}'s? (?:speed|velocity) {trend}", "speed", viewer="world", now=True),
     _yes_no("does the speed of A increase?", r"(?:{do}|{be}) the speed of {A} {trend}", "speed", viewer="world", now=True),
     # --- which is faster -----------------------------------------------------------------------------------------------
     Sentence("which is faster, A or B?", rf"(?:which|who|what)(?: one| thing| vehicle| of them| of the two)? (?:{{be}}|{{do}})(?: {{go}}| move| go| drive| walk)? {_FAST},? {{A}} or {{B}}", "speed_comparison", "faster", "which", "world", now=True),
@@ -127,7 +129,8 @@ SENTENCES = (
     _yes_no("does A stand still?", r"{do} {A} (?:stand(?: still)?|(?:stay|remain) (?:still|parked|in place|where it (?:is|was))|rest|not move)", "motion", "still"),
     # --- where it is ---------------------------------------------------------------------------------------------------
     _open("where is A relative to B?", r"where {be} {A}(?: located| positioned| placed| standing| sitting| parked)? (?:relative to|with respect to|in relation to|compared to|as seen from|seen from|from) {B}", "direction", viewer="object", now=True),
-    _open("is A on the left or right of B?", r"{be} {A} (?:on|to) (?:the )?(?:left or (?:the )?right|right or (?:the )?left)(?: hand)?(?: side)?(?: of| from) {B}", "direction", viewer="object", now=True),
+    _open("is A on the left or right of B?", r"{be} {A} (?:(?:on|to) )?(?:the )?(?:left or (?:(?:on|to) )?(?:the )?right|right or (?:(?:on|to) )?(?:the )?left)(?: hand)?(?: side)?(?: of| from) {B}", "direction", viewer="object", now=True),
+    _open("is A on my left or right?", r"{be} {A} (?:on|to) (?P<own>my|your|our) (?:left or (?:(?:on|to) )?(?:my |your |our )?right|right or (?:(?:on|to) )?(?:my |your |our )?left)(?: hand)?(?: side)?", "direction", viewer="object", now=True),
     _open("is A in front of or behind B?", r"{be} {A} (?:in front of or behind|behind or in front of) {B}", "direction", viewer="object", now=True),
     _open("on which side of B is A?", r"(?:(?:on|at) )?(?:which|what) side of {B} {be} {A}(?: located| positioned| placed| standing| sitting| parked)?(?: on)?", "direction", viewer="object", now=True),
     _open("in which direction is A?", r"(?:in )?(?:which|what) direction {be} {A}(?: (?:from|of|relative to) {B})?", "direction", viewer="object", now=True),
