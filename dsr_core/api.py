@@ -12,6 +12,7 @@ from dsr_core.language.certainty import verdict_confidence
 from dsr_core.language.choices import match_choice
 from dsr_core.language.config import DEFAULT_LANGUAGE, LanguageConfig, LanguageModelConfig
 from dsr_core.language.llm import ModelReading, read_question
+from dsr_core.language.nearest import NearestNames
 from dsr_core.language.parse import ParsedQuestion, parse
 from dsr_core.language.resolve import names_there, resolve
 from dsr_core.language.resolve_many import named, resolve_many
@@ -80,14 +81,19 @@ def ask(
         language: What helps the grammar to read a question. A language model may take seconds: where that matters, call
             `dsr_core.language.llm.read_question` elsewhere and ask with what it returns.
     """
-    kind, told = "", {}
+    kind, told, names = "", {}, None
     try:
         _check_request(choices, rules, backend, until, viewpoint)
         if until is not None:
             scene = scene.until(until)
         parsed = _understand(question, viewpoint, window, scene, language.language_model)
         kind = parsed.query.kind
-        told = parsed.told() if isinstance(parsed, ModelReading) else {}
+        if isinstance(parsed, ModelReading):
+            told = parsed.told()  # it has been told the names: one that is not there was made up
+        elif language.name_embedding:
+            names = NearestNames(scene)
+            parsed = replace(parsed, query=names.query(parsed.query))
+            told = {"names": names.taken} if names.taken else {}
         now_s = now_s if now_s is not None else until if until is not None else scene.end_s
         check_window(scene, parsed.query.window)
         # The published rules sample the whole recording, also for the present: its last seconds hold too few samples.
@@ -97,6 +103,7 @@ def ask(
         answer = _answer(scene, parsed, resolved, finding, choices, rules, now_s, config)
         return replace(answer, details={**told, **answer.details}) if told else answer
     except DeclineError as error:
+        error = error if names is None else names.declined(error)
         return _declined(error.code, str(error), error.candidates, kind, told)
     except QueryError as error:
         return _declined("BAD_REQUEST", str(error), (), kind, told)

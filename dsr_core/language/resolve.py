@@ -39,14 +39,14 @@ def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None, v
             (`dsr_core.language.select`).
     """
     if isinstance(who, str):
-        found = _by_name(scene, without_article(who.strip()))
+        found = by_name(scene, without_article(who.strip()))
         if found is not None:
             return found
         who = {"label": without_article(who.strip())}
     label = who.get("label")
     if label is not None and "box" not in who and ego_name(label):
         return Agent(ego_name(label))
-    fitting = _fitting(scene, label)
+    fitting = fitting_tracks(scene, label)
     if not fitting:
         if label is None:
             raise DeclineError("NO_SUCH_OBJECT", "nothing has been seen", names_there(scene))
@@ -75,7 +75,7 @@ def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None, v
     return Agent(seen[0].id, seen[0])
 
 
-def _by_name(scene: Scene, name: str) -> Agent | None:
+def by_name(scene: Scene, name: str) -> Agent | None:
     """ "robot", a track's id, or "<label> <id>"; None for any other name."""
     if name.lower() in EGO_NAMES:
         return Agent(name.lower())
@@ -91,7 +91,7 @@ def _by_name(scene: Scene, name: str) -> Agent | None:
     return None
 
 
-def _fitting(scene: Scene, label: str | None) -> list[Track]:
+def fitting_tracks(scene: Scene, label: str | None) -> list[Track]:
     """The tracks that a label names: one of that id, else those of that very class, else those of a narrower one."""
     tracks = list(scene.tracks.values())
     if label is None:
@@ -107,7 +107,7 @@ def _fitting(scene: Scene, label: str | None) -> list[Track]:
 def _decline_other(scene: Scene, label: str | None) -> None:
     """ "The other car" depends on what was spoken of before, which a single question does not tell."""
     match = re.fullmatch(r"(?:an)?other (.+)", label or "", re.IGNORECASE)
-    fitting = _fitting(scene, match[1]) if match else []
+    fitting = fitting_tracks(scene, match[1]) if match else []
     if fitting:
         raise _ambiguous(label, fitting)
 
