@@ -159,8 +159,10 @@ def test_the_rate_does_not_change_a_clear_answer(index):
     agree = compared = 0
     for seed in range(40):
         answers = [dsr_core.ask(a_scene(seed, rate), dict(QUERIES[index])) for rate in RATES]
-        if any(a.declined for a in answers):
-            assert len({a.declined.code if a.declined else None for a in answers}) == 1
+        codes = {a.declined.code if a.declined else None for a in answers}
+        if codes != {None}:
+            # What is too close to call may be so at one rate alone; every other reason holds at all of them.
+            assert len(codes - {"TOO_UNCERTAIN"}) <= 1 and len(codes) <= 2
             continue
         scale = max(abs(answers[0].value), 0.2)
         if min(a.margin for a in answers) < 0.02 * scale:

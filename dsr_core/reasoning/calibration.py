@@ -1,9 +1,9 @@
 """Raw probabilities -> confidence: a probability that held on recorded data (docs/calibration.md).
 
 Each kind has a monotone map from the raw probability of a state to the share of such states that were right, one for
-states that say nothing happens ("constant", "still") and one for the rest: log-odds = offset + low ln p - high ln(1 - p)
-+ each (states - 1), low and high >= 0, each <= 0 ("beta calibration", Kull et al., AISTATS 2017, with a term for the
-number of states in the answer). For answers with several states a second map of this form takes the product of their
+states that say nothing happens ("constant", "still") and one for the rest:
+log-odds = offset + low ln p - high ln(1 - p) + each (states - 1), with low, high >= 0 and each <= 0 ("beta calibration", Kull et al., AISTATS 2017, with a term for
+the number of states in the answer). For answers with several states a second map of this form takes the product of their
 probabilities. `benchmarks/calibration.py --fit` makes the table.
 """
 

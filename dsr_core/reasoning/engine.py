@@ -94,6 +94,29 @@ def find(scene: Scene, query: ResolvedQuery, rules: str = "robust", config: Robu
     )
 
 
+def require_confident(
+    finding: Finding, query: ResolvedQuery, confidence: float, config: RobustRules = DEFAULT_RULES
+) -> None:
+    """Refuses an answer that is little better than a guess.
+
+    Raises:
+        DeclineError: TOO_UNCERTAIN, with the margin.
+    """
+    if not finding.states or confidence >= config.least_confidence:
+        return
+    margin = ""
+    if finding.margin is not None:
+        sigmas = finding.details.get("margin_sigmas")
+        size = "" if sigmas is None else f" ({sigmas:.1f} sigma)"
+        margin = f", {finding.margin:.2g} {finding.unit}{size} from its threshold"
+    found = " then ".join(state.label for state in finding.states)
+    raise DeclineError(
+        "TOO_UNCERTAIN",
+        f"the {query.kind.replace('_', ' ')} of {query.subject.label} is too close to call: {found}{margin}, is only"
+        f" {100 * confidence:.0f} % sure; ask about another window or a nearer thing",
+    )
+
+
 def _confidence(found: Found, kind: str, calibrate: bool) -> tuple[tuple[float, ...], tuple[float, ...], float]:
     """Raw and calibrated probability of each state, and the confidence in all of them."""
     count = max(len(found.states), 1)

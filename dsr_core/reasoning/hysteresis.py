@@ -8,7 +8,7 @@ import numpy as np
 
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.judgement import Judgement
-from dsr_core.reasoning.noise import TINY, middle
+from dsr_core.reasoning.noise import middle, sigmas_of
 
 
 def hysteresis(x, enter, leave):
@@ -68,8 +68,8 @@ def from_labels(t, labels: list[str], slack, sigma, rules, chance_of) -> Judgeme
         chances.append(chance)
         others.append(other)
         margins.append(middle(slack[samples]))
-        sigmas.append(margins[-1] / max(middle(sigma[samples]), TINY))
-    k = int(np.argmin(sigmas))
+        sigmas.append(sigmas_of(margins[-1], middle(sigma[samples])))
+    k = min(range(len(runs)), key=lambda i: (sigmas[i], margins[i]))
     return Judgement(states, margins[k], math.prod(chances), True, sigmas[k], tuple(chances), tuple(others), k)
 
 

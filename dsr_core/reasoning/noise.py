@@ -67,6 +67,11 @@ def change_sigma(sigma, span_s, samples, rules: RobustRules = DEFAULT_RULES, whi
     return np.sqrt(averaged + rules.drift_share * drift * sigma**2)
 
 
+def sigmas_of(margin: float, sigma: float) -> float:
+    """A margin in units of its one-sigma noise, inf where there is as good as none."""
+    return margin / sigma if sigma > 1e-6 * margin else math.inf
+
+
 def smoothed_change_sigma(sigma, span_s, smoothed_s):
     """One-sigma of the change of a fitted line over `span_s` seconds of samples averaged over `smoothed_s` each.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.judgement import Judgement
-from dsr_core.reasoning.noise import TINY, middle
+from dsr_core.reasoning.noise import TINY, middle, sigmas_of
 
 
 def straight_pieces(t, x, tolerance, rules) -> list[tuple[int, int]]:
@@ -120,7 +120,7 @@ class Verdict:
 
     @property
     def margin_sigmas(self) -> float:
-        return self.margin / max(self.noise, TINY)
+        return sigmas_of(self.margin, self.noise)
 
 
 def verdicts_of(*columns) -> list[Verdict]:
@@ -180,9 +180,9 @@ def merge_and_judge(t, pieces, judge, boundary, min_duration_s) -> Judgement:
         [State(run[2][0].label, cuts[i], cuts[i + 1]) for i, run in enumerate(judged)], min_duration_s
     )
     # A run of one label holds when its surest piece does; its weakest one says what would change the states.
-    weakest = [min(judged[i][2], key=lambda v: v.margin_sigmas) for i in index]
+    weakest = [min(judged[i][2], key=lambda v: (v.margin_sigmas, v.margin)) for i in index]
     chances = tuple(max(v.chance for v in judged[i][2]) for i in index)
-    k = min(range(len(states)), key=lambda i: weakest[i].margin_sigmas)
+    k = min(range(len(states)), key=lambda i: (weakest[i].margin_sigmas, weakest[i].margin))
     return Judgement(
         tuple(states),
         weakest[k].margin,

@@ -33,17 +33,21 @@ class RobustRules:
         min_samples: Fewer samples than this are no evidence.
         uncertain_fraction: "Constant" is not claimed when the test could not see a change of this fraction.
         uncertain_angle_rad: A direction with more noise than this is not named.
+        least_confidence: An answer less likely to be right than this is declined.
         uncertain_lengths: Standing still is not claimed when the test could not see a move of this many lengths.
         value_fraction: Where only a number is asked for, it counts as right within this fraction of itself.
         seen_s: A thing is in view from one observation to the next where these are at most twice this apart, and for
             this long after the last one.
         facing_rad: A thing faces another that is at most this far off its forward axis, and its back that far behind.
         turn_rad: A heading turns when it changes by at least this.
+        steering_lengths: A steered vehicle turns only while it goes at least this many of its lengths a radian.
         crossing_rad: A path crosses a view at no less than this angle to the viewer's forward axis.
         same_way_rad: Two things go the same way when their headings are at most this far apart.
-        beside_lengths: One thing passes another within this many lengths of the longer one to the side.
+        beside_lengths: One thing passes another, or follows it, within this many lengths of the longer one to the side.
         following_rad: The one that is followed is at most this far off the follower's heading, and its heading, too.
         following_s: To follow takes at least this long.
+        following_headway_s: Who follows needs at most this long to the place of the one that is followed ...
+        following_speeds: ... and neither is more than this many times as fast as the other.
     """
 
     sigmas: float = 3.0
@@ -61,16 +65,20 @@ class RobustRules:
     min_samples: int = 3
     uncertain_fraction: float = 0.5
     uncertain_angle_rad: float = 0.5
+    least_confidence: float = 0.5
     uncertain_lengths: float = 3.0
     value_fraction: float = 0.1
     seen_s: float = 0.5
     facing_rad: float = math.pi / 4
     turn_rad: float = 0.2
+    steering_lengths: float = 0.5
     crossing_rad: float = math.pi / 6
     same_way_rad: float = math.pi / 3
     beside_lengths: float = 2.0
     following_rad: float = math.pi / 4
     following_s: float = 2.0
+    following_headway_s: float = 5.0
+    following_speeds: float = 3.0
 
     def __post_init__(self):
         for field in fields(self):

@@ -225,11 +225,20 @@ def direction_states(stamps_s, vectors, sigma_rad=None, rules: RobustRules = DEF
     spread = np.maximum(sigma, ROUNDING)[:, None]
 
     def chance(run: slice, label: str) -> tuple[float, str]:
-        return _chance_of_sides(unit[run], spread[run], label, rules)
+        inner = _inner(t, run, rules)
+        return _chance_of_sides(unit[inner], spread[inner], label, rules)
 
     judged = from_labels(t, labels, slack, sigma, rules, chance)
     certain = middle(sigma) <= rules.uncertain_angle_rad and bool(np.all(length > 0))
     return replace(judged, certain=certain)
+
+
+def _inner(t, run: slice, rules: RobustRules) -> slice:
+    """The samples of a state without its ends, where stretches too short for a state of their own belong to it."""
+    start, end = t[run.start], t[run.stop - 1]
+    edge = min(rules.min_duration_s, (end - start) / 4)
+    lo, hi = np.searchsorted(t, [start + edge - 1e-9, end - edge + 1e-9])
+    return slice(int(lo), int(hi)) if hi > lo else run
 
 
 def _chance_of_sides(unit, sigma, label: str, rules: RobustRules) -> tuple[float, str]:
