@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from dsr_core.language.verdict import is_true
-from dsr_core.reasoning import calibration
 from dsr_core.reasoning.answer import State
+from dsr_core.reasoning.noise import SUREST
 from dsr_core.reasoning.vocabulary import VOCABULARY
 
 
@@ -43,4 +44,4 @@ def verdict_confidence(
             counted.append(chance)
         elif any(turns(k, label) for label in labels if label != states[k].label):
             counted.append(chance if near is None else 1.0 - (1.0 - chance) ** 2)
-    return calibration.confidence(kind, counted) if counted else calibration.SUREST
+    return math.prod(counted, start=SUREST)

@@ -1,10 +1,14 @@
 """Raw probabilities -> confidence: a probability that held on recorded data (docs/calibration.md).
 
-Each kind has a monotone map from the raw probability of a state to the share of such states that were right, one for
-states that say nothing happens ("constant", "still") and one for the rest:
-log-odds = offset + low ln p - high ln(1 - p) + each (states - 1), with low, high >= 0 and each <= 0 ("beta calibration", Kull et al., AISTATS 2017, with a term for
-the number of states in the answer). For answers with several states a second map of this form takes the product of their
-probabilities. `benchmarks/calibration.py --fit` makes the table.
+Each kind has monotone maps from the raw probability of a state to the share of such states that were right, one for
+states that say nothing happens ("constant", "still") and one for the rest: "beta calibration" (Kull et al., AISTATS
+2017) with a term for the number of states in the answer,
+
+    log-odds = offset + low ln p - high ln(1 - p) + each (states - 1),    low, high >= 0, each <= 0.
+
+For answers with several states a map of this form takes the product of their probabilities. A last one, the same for
+all kinds and straight between a few knots, takes off what is still too sure. `benchmarks/calibration.py --fit` makes
+the table.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import json
 import math
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from dsr_core.reasoning.noise import RAW_SUREST, SUREST
@@ -24,8 +29,8 @@ ANY = "any"
 
 
 @cache
-def _table() -> dict[str, dict[str, list[float]]]:
-    return json.loads(Path(__file__).with_name("calibration.json").read_text())["maps"]
+def _table() -> dict:
+    return json.loads(Path(__file__).with_name("calibration.json").read_text())
 
 
 def beta_map(coefficients: Sequence[float], chance: float, states: int = 1) -> float:
@@ -41,6 +46,14 @@ def group(label: str) -> str:
     return "nothing" if label in NOTHING else "something"
 
 
+def knotted(knots: Sequence[Sequence[float]], x: float) -> float:
+    """A probability through a map that is straight between knots (from, to)."""
+    for (x0, y0), (x1, y1) in pairwise(knots):
+        if x <= x1:
+            return y0 + (y1 - y0) * max(x - x0, 0.0) / (x1 - x0)
+    return knots[-1][1]
+
+
 def state_confidence(kind: str, label: str, chance: float, states: int = 1) -> float:
     """Calibrated probability that a state's label is right.
 
@@ -48,18 +61,23 @@ def state_confidence(kind: str, label: str, chance: float, states: int = 1) -> f
         kind: Kind of the question. label: The state's label. chance: Its raw probability, 0..1.
         states: How many states the answer has.
     """
-    table = _table()
-    return beta_map(table.get(kind, table[ANY])[group(label)], chance, states)
+    return knotted(_table()["answer"], beta_map(_maps(kind)[group(label)], chance, states))
 
 
-def confidence(kind: str, chances: Sequence[float]) -> float:
+def answer_confidence(kind: str, labels: Sequence[str], chances: Sequence[float]) -> float:
     """Calibrated probability that all states of an answer are right.
 
     Args:
-        kind: Kind of the question. chances: The calibrated probability of each state (`state_confidence`).
+        kind: Kind of the question. labels: Of the states. chances: Their raw probabilities.
     """
-    product = math.prod(chances)
-    if len(chances) < 2:
-        return product
-    table = _table()
-    return min(beta_map(table.get(kind, table[ANY])["several"], product, len(chances)), *chances)
+    maps, count = _maps(kind), len(labels)
+    each = [beta_map(maps[group(label)], p, count) for label, p in zip(labels, chances, strict=True)]
+    product = math.prod(each)
+    if count > 1:
+        product = min(beta_map(maps["several"], product, count), *each)
+    return knotted(_table()["answer"], product)
+
+
+def _maps(kind: str) -> dict[str, list[float]]:
+    maps = _table()["maps"]
+    return maps.get(kind, maps[ANY])

@@ -127,7 +127,7 @@ def _confidence(found: Found, kind: str, calibrate: bool) -> tuple[tuple[float, 
         calibration.state_confidence(kind, state.label, chance, count)
         for state, chance in zip(found.states, raw, strict=True)
     )
-    return raw, chances, calibration.confidence(kind, chances)
+    return raw, chances, calibration.answer_confidence(kind, [s.label for s in found.states], raw)
 
 
 def _would_change(found: Found, kind: Kind, metric: bool) -> dict:
