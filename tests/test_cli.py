@@ -109,6 +109,7 @@ def test_declined_questions_exit_3(capsys, saved, words, code):
         (["ask", "SAVED", "is the car moving?", "--colour"], "unrecognized arguments: --colour"),
         (["ask", "--service", "/dsr/ask", "is the car moving?", "--until", "3"], "--until"),
         (["ask", "--service", "/dsr/ask", "is it?", "--language-model", "http://x/v1"], "language_model_url"),
+        (["ask", "--service", "/dsr/ask", "is it?", "--name-embedding"], "name_embedding"),
         (["ask", "SAVED", "is it?", "--language-model", "x", "--language-model-name", "tiny"], "base_url = 'x'"),
         (["ask", "SAVED", "is it?", "--language-model-name", "tiny"], "DSR_LANGUAGE_MODEL_URL"),
         (["convert", "SAVED", "--to", "scene", "--out", "/tmp/x.npz"], ".scene.npz"),

@@ -70,7 +70,17 @@ def test_base_install_is_light_and_nothing_pins_a_robot():
     assert names.isdisjoint({"torch", "transformers", "mujoco", "matplotlib", "rerun-sdk", "pyarrow", "ray", "pytest"})
     everything = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
     assert [r for part in everything for r in part if re.search(r"==|<|~=", r)] == []
-    assert set(PROJECT["optional-dependencies"]) == {"ros", "perception", "vlm", "train", "sim", "scale", "view", "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {
+        "ros",
+        "perception",
+        "vlm",
+        "train",
+        "sim",
+        "scale",
+        "view",
+        "names",
+        "dev",
+    }
 
 
 def test_ros_extra_is_the_list_of_the_set_up():
@@ -81,7 +91,7 @@ def test_constraints_pin_all_that_make_installs():
     constraints = _requirements("constraints-cpu.txt")
     assert all(re.match(r"[\w.-]+==[\w.!+-]+(; python_version (<|>=) \"3\.\d+\")?$", line) for line in constraints)
     wanted = list(PROJECT["dependencies"])
-    for extra in ("ros", "sim", "view", "dev"):
+    for extra in ("ros", "sim", "view", "names", "dev"):
         wanted += PROJECT["optional-dependencies"][extra]
     assert {_name(r) for r in wanted} - {_name(c) for c in constraints} == set()
 

