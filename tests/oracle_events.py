@@ -15,6 +15,9 @@ from tests.oracle_clear import Clear
 ACROSS = math.pi / 6
 
 
+STEERED = ("car", "van", "truck", "bus", "tram", "vehicle", "trailer", "cycl")
+
+
 def wrapped(angle):
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
@@ -28,8 +31,11 @@ def facing(scene, subject: Body, other: Body):
     r = np.linalg.norm(d, axis=1)
     if r.min() < 1.0:
         return None
-    cosine = np.sum(subject.axes[:, :, 0] * d, axis=1) / r
-    angle = np.arccos(np.clip(cosine, -1, 1))
+    seen = in_frame(subject, other.p)
+    angle = np.abs(np.arctan2(seen[:, 1], seen[:, 0]))
+    r = np.hypot(seen[:, 0], seen[:, 1])
+    if r.min() < 1.0:
+        return None
     noise = 3 * subject.heading_sigma + 3 * np.hypot(subject.sigma, other.sigma) / r + 0.03
     label = None
     if np.all(angle < math.pi / 4 - noise):
@@ -48,6 +54,8 @@ def turning(scene, subject: Body):
     ends = yaw[:3].mean(), yaw[-3:].mean()
     total = ends[1] - ends[0]
     tolerance = 3 * subject.heading_sigma + 0.05 + abs(float(yaw[-1] - yaw[-4])) + abs(float(yaw[3] - yaw[0]))
+    if any(word in subject.label for word in STEERED) and moves(scene, subject) != "moving":
+        return None  # the label of a parked car may wander
     if np.ptp(yaw) < 0.13:
         return Clear(only="straight", value=float(total), tolerance=tolerance)
     along = np.sign(total) * yaw
@@ -211,12 +219,22 @@ def following(scene, subject: Body, other: Body):
     limit = math.pi / 4
     turn_noise = 3 * math.hypot(subject.heading_sigma, other.heading_sigma) + 0.03
     who = moves(scene, subject), moves(scene, other)
+    speed, other_speed = (
+        np.linalg.norm(b.p[10:] - b.p[:-10], axis=1) / (b.t[10:] - b.t[:-10]) for b in (subject, other)
+    )
+    ratio = np.maximum(speed, 1e-3) / np.maximum(other_speed, 1e-3)
+    gap_s = r[5:-5] / np.maximum(speed, 1e-3)
+    bend = wrapped(other.yaw - subject.yaw) / 2
+    beside = np.abs(wrapped(np.arctan2(d[:, 1], d[:, 0]) - subject.yaw - bend)) * r
+    limit_m = 2 * np.nanmax([subject.length, other.length, 0.0])
     last = float(r[-1])
     tolerance = 3 * math.hypot(float(subject.sigma[-1]), float(other.sigma[-1])) + 0.02 * last
-    if "still" in who or np.all(ahead > limit + noise) or np.all(turn > limit + turn_noise):
+    never = "still" in who or np.all(ahead > limit + noise) or np.all(turn > limit + turn_noise)
+    if never or np.all(gap_s > 7) or np.all(ratio > 4) or np.all(ratio < 0.25) or np.all(beside > 1.3 * limit_m + 1):
         return Clear(only="not_following", value=last, tolerance=tolerance)
     steady = all(np.linalg.norm(b.p[10:] - b.p[:-10], axis=1).min() > 1.0 for b in (subject, other))
     holds = steady and np.all(ahead < limit - noise) and np.all(turn < limit - turn_noise)
+    holds = holds and gap_s.max() < 4 and 0.5 < ratio.min() and ratio.max() < 2 and beside.max() < 0.7 * limit_m - 0.5
     if who == ("moving", "moving") and holds and subject.t[-1] - subject.t[0] >= 2.5:
         return Clear(only="following", value=last, tolerance=tolerance)
     return None

@@ -50,7 +50,9 @@ def find_closest_approach(scene: Scene, query: ResolvedQuery, config: RobustRule
     details = {"time_to_s": time_s, "sigma_time_s": time_sigma_s, "at_s": end_s + time_s}
     if scene.metric:
         details["closing_mps"] = -rate
-    chance = chance_beyond(abs(rate), least, v_sigma) if changes else chance_within(rate, least, v_sigma)
+    # Between things at rest, and things that pass, it matters whether the distance changes.
+    matters = max(least, config.fraction * distance / span)
+    chance = chance_beyond(abs(rate), least, v_sigma) if changes else chance_within(rate, matters, v_sigma)
     margin = abs(abs(rate) - threshold)
     return Found(
         states=(State(trend if changes else "same", min(float(t[0]), end_s), end_s),),

@@ -104,7 +104,6 @@ def find_overtaking(scene: Scene, query: ResolvedQuery, config: RobustRules) -> 
     limit = config.beside_lengths * max(lengths, default=math.inf)
     least = max(least_length(config, agent, seen) for agent in (subject, other))
     worlds = [q.Series(t, m.positions_m, q.world_sigma(scene, m.covariances)) for m in (a, b)]
-    relative = q.Series(t, place, own)
 
     def judge(change: ChangeOfSide) -> Event:
         here = slice(change.last, change.first + 1)
@@ -116,14 +115,14 @@ def find_overtaking(scene: Scene, query: ResolvedQuery, config: RobustRules) -> 
         side = abs(float(np.interp(change.at_s, t[here], aside[here])))
         side_sigma = math.hypot(float(own[k]), float(heading_sigma[k] * abs(along[k])))
         turn, turn_sigma = _turn_between(scene, subject, t, k, b, who[0], config)
-        # The object may turn on the spot beside a thing: then it is not passed.
-        ahead = b.rotations[k][:, 0]
-        gain = travel_over(relative, change.last, change.first, None, config)
-        gaining = float(change.sign * (gain.velocity_mps @ ahead))
+        # Most of the change must be motion: beside an object that turns on the spot all things go past it.
+        ahead, sign = b.rotations[k][:, 0], change.sign
+        gained = sign * float((place[change.first] - place[change.last]) @ ahead)
+        gaining = gained - 0.5 * sign * float(along[change.first] - along[change.last])
         slacks = [config.same_way_rad - turn, gaining, limit - side]
         chances = [
             float(chance_beyond(slacks[0], 0.0, turn_sigma)),
-            float(chance_beyond(gaining, 0.0, gain.sigma_mps)),
+            float(chance_beyond(gaining, 0.0, own[k])),
             float(chance_beyond(limit, side, side_sigma)) if math.isfinite(limit) else 1.0,
         ]
         label = "overtaken" if change.sign < 0 else "overtook" if who[1].moves else "passed"
@@ -132,7 +131,7 @@ def find_overtaking(scene: Scene, query: ResolvedQuery, config: RobustRules) -> 
         chances.append(who[0].chance * (who[1].chance if label != "passed" else 1.0 - who[1].chance))
         counts = all(moved) and all(slack > 0 for slack in slacks)
         chance = change.chance * math.prod(chances)
-        short = min(slacks[0] * abs(float(place[k] @ place[k])) ** 0.5, slacks[1] * config.min_duration_s, slacks[2])
+        short = min(slacks[0] * abs(float(place[k] @ place[k])) ** 0.5, slacks[1], slacks[2])
         margin = min(change.clearance, short) if counts else max(-short, 0.0)
         return Event(label, change, counts, chance, side, side_sigma, margin)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,9 @@ from dsr_core.reasoning.pieces import Lines, PooledSigma, merge_and_judge, strai
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 from dsr_core.reasoning.window import is_instant, stamps_in
 from dsr_core.scene import Scene
+
+#: Words in the labels of things that roll on steered wheels: they do not turn on the spot.
+_STEERED = frozenset("car van truck bus tram vehicle trailer lorry pickup taxi bicycle motorcycle cyclist".split())
 
 
 def find_facing(scene: Scene, query: ResolvedQuery, config: RobustRules) -> Found:
@@ -102,6 +106,9 @@ def find_turning(scene: Scene, query: ResolvedQuery, config: RobustRules) -> Fou
     angle = turned_angle(axes.rotations, t)
     sigma = np.where(seen, axes.heading_sigma_rad, axes.heading_sigma_rad[seen].max())
     judged = turning_states(t, angle, sigma, config)
+    if subject.track is not None and _STEERED & set(re.split(r"\W|_", subject.track.label.lower())):
+        length_m, sigma_m = float(subject.track.size_lwh_m[0]), typical_sigma(q.world_sigma(scene, axes.covariances))
+        judged = without_turns_on_the_spot(judged, t, angle, axes.positions_m, sigma_m, length_m, config)
     require_certain(judged, "turning", middle(sigma))
     change = change_between(t, angle[:, None], sigma, float(t[0]), float(t[-1]), config)
     total = float(change.vector[0])
@@ -156,6 +163,40 @@ def turning_states(stamps_s, angle_rad, sigma_rad=0.0, rules: RobustRules = DEFA
     names = {"constant": "straight"}
     states = tuple(replace(s, label=names.get(s.label, s.label)) for s in judged.states)
     return replace(judged, states=states, others=tuple(names.get(o, o) for o in judged.others))
+
+
+def without_turns_on_the_spot(
+    judged: Judgement, stamps_s, angle_rad, positions_m, sigma_m: float, length_m: float, rules: RobustRules
+) -> Judgement:
+    """Takes turns of a steered vehicle that stands still for what they are: a heading of its label that wanders.
+
+    By steering, the centre of a vehicle goes about its length a radian or more; half of that is asked for.
+
+    Args:
+        judged: As of `turning_states`. stamps_s: (T,). angle_rad: (T,). positions_m: (T, 3).
+        sigma_m: One-sigma of a position. length_m: NaN where it is not known.
+    """
+    kept: list[tuple[State, float, str]] = []
+    for state, chance, other in zip(judged.states, judged.chances, judged.others, strict=True):
+        lo, hi = np.searchsorted(stamps_s, [state.start - 1e-9, state.end + 1e-9])
+        path, angles = positions_m[lo:hi], angle_rad[lo:hi]
+        if state.label != "straight" and len(path) > 1:
+            far = float(np.linalg.norm(path - path[0], axis=1).max())
+            needed = rules.steering_lengths * length_m * max(float(np.ptp(angles)), rules.turn_rad)
+            if far < needed:
+                chance = float(chance_beyond(needed, far, math.sqrt(2.0) * sigma_m))
+                state, other = replace(state, label="straight"), state.label
+        if kept and kept[-1][0].label == state.label:
+            before, least, first = kept.pop()
+            state, chance, other = replace(state, start=before.start), min(chance, least), first
+        kept.append((state, chance, other))
+    states, chances, others = zip(*kept, strict=True)
+    if states == judged.states:
+        return judged
+    weakest = int(np.argmin(chances))
+    return replace(
+        judged, states=states, confidence=math.prod(chances), chances=chances, others=others, weakest=weakest
+    )
 
 
 HEADING_KINDS = {"facing": find_facing, "turning": find_turning}
