@@ -1,4 +1,3 @@
-
 """Options of every kind of question: words, sides, winners, counts, numbers with units."""
 
 import math

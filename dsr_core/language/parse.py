@@ -7,12 +7,13 @@ import re
 from dsr_core.errors import DeclineError, QueryError
 from dsr_core.language.candidates import nearest_sentences
 from dsr_core.language.grammar import matches
-from dsr_core.language.mentions import take_boxes
+from dsr_core.language.mentions import Boxes, take_boxes
+from dsr_core.language.published import read_published
 from dsr_core.language.reading import ParsedQuestion, Reading
 from dsr_core.language.reasons import reason_not_understood
 from dsr_core.language.sentences import EXAMPLES, SENTENCES
 from dsr_core.language.times import Times, take_instant, take_window, tidy
-from dsr_core.language.viewpoints import take_viewpoint
+from dsr_core.language.viewpoints import as_viewpoint, take_viewpoint
 from dsr_core.reasoning.query import Viewpoint
 
 __all__ = ["MAX_CHARACTERS", "ParsedQuestion", "parse"]
@@ -39,23 +40,33 @@ def parse(
     """
     question = _checked(text)
     rest, boxes = take_boxes(question)
-    rest, times = take_window(rest)
-    rest, said_viewpoint = take_viewpoint(rest, boxes)
-    if times == Times():
-        rest, times = take_instant(rest)
-    if window is not None:
-        if not isinstance(window, (list, tuple)) or len(window) != 2:
-            raise DeclineError("BAD_REQUEST", f"window = {window!r} must be (start, end) in seconds")
-        times = Times(window=tuple(window))
-    reading = Reading(rest, boxes, times, viewpoint if viewpoint is not None else said_viewpoint)
+    if window is not None and (not isinstance(window, (list, tuple)) or len(window) != 2):
+        raise DeclineError("BAD_REQUEST", f"window = {window!r} must be (start, end) in seconds")
     try:
-        for sentence, match in matches(SENTENCES, rest):
-            parsed = reading.read(sentence, match)
-            if parsed is not None:
-                return parsed
+        parsed = _read(rest, boxes, window if window is None else tuple(window), viewpoint)
     except QueryError as error:
         raise DeclineError("BAD_REQUEST", str(error)) from None
-    raise _not_understood(question, rest)
+    if parsed is None:
+        raise _not_understood(question)
+    return parsed
+
+
+def _read(text: str, boxes: Boxes, window, viewpoint) -> ParsedQuestion | None:
+    published = read_published(text, boxes, window, as_viewpoint(viewpoint))
+    if published is not None:
+        return published
+    text, times = take_window(text)
+    text, said_viewpoint = take_viewpoint(text, boxes)
+    if times == Times():
+        text, times = take_instant(text)
+    if window is not None:
+        times = Times(window=window)
+    reading = Reading(text, boxes, times, said_viewpoint if viewpoint is None else as_viewpoint(viewpoint))
+    for sentence, match in matches(SENTENCES, text):
+        parsed = reading.read(sentence, match)
+        if parsed is not None:
+            return parsed
+    return None
 
 
 #: "isn't" and "didn't" stay as they are: what is denied is not understood.
@@ -118,9 +129,9 @@ def _checked(text) -> str:
     return _AGAIN.sub(lambda m: " or has " if m[1].lower() in ("has", "have") else " or ", text)
 
 
-def _not_understood(question: str, rest: str) -> DeclineError:
+def _not_understood(question: str) -> DeclineError:
     shown = question if len(question) <= 80 else question[:77] + "..."
     reason = reason_not_understood(question)
     why = f" ({reason.name}: {reason.text})" if reason else ""
     message = f"{shown!r} is not understood{why}; ask like one of the candidates, with names for A and B"
-    return DeclineError("NOT_UNDERSTOOD", message, nearest_sentences(rest))
+    return DeclineError("NOT_UNDERSTOOD", message, nearest_sentences(question))

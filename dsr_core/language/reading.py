@@ -65,7 +65,7 @@ class Reading:
     text: str
     boxes: Boxes
     times: Times
-    viewpoint: str | dict | Viewpoint | None
+    viewpoint: Viewpoint | str | None
 
     def read(self, sentence: Sentence, match: re.Match) -> ParsedQuestion | None:
         """The question with this match, or None when a name or direction in it is none."""
@@ -162,7 +162,7 @@ class Reading:
         elif sentence.of == "direction" and asked not in ("above", "below"):
             viewpoint = self._viewpoint_of(whom)
         else:
-            viewpoint = self._given() if self.viewpoint is not None else Viewpoint()
+            viewpoint = self.viewpoint if self.viewpoint is not None else Viewpoint()
         labels = asked if sentence.kind == "count" else None
         query = Query(sentence.kind, who, whom, viewpoint, self.times.window, asked=labels, of=sentence.of)
         return self._parsed(query, sentence, None)
@@ -172,7 +172,7 @@ class Reading:
     def _viewpoint(self, sentence: Sentence, kind: str, asked, who: Who, whom: Who | None, way: str | None):
         """The viewer; None where the sentence cannot be seen from the one that is said."""
         if kind == "turning":  # left is left from everywhere above the ground, but not in a picture
-            said = self.viewpoint is None or self.viewpoint == OWN or self._given().agent in (who, "map")
+            said = self.viewpoint is None or self.viewpoint == OWN or self.viewpoint.agent in (who, "map")
             return Viewpoint() if said else None
         own = sentence.viewer == "own" or (
             way is not None and kind in ("direction_prediction", "moving_direction") and _OWN_AXIS.fullmatch(way)
@@ -180,7 +180,7 @@ class Reading:
         if self.viewpoint == OWN or (own and self.viewpoint is None):
             said = Viewpoint(who)
         elif self.viewpoint is not None:
-            said = self._given()
+            said = self.viewpoint
         elif kind in ("direction_prediction", "moving_direction") and whom is not None:
             said = Viewpoint(whom)
         else:
@@ -201,15 +201,9 @@ class Reading:
         return Viewpoint(whom) if seen_from_object and whom is not None and not vertical else Viewpoint()
 
     def _viewpoint_of(self, other: Who | None) -> Viewpoint:
-        if self.viewpoint is not None:
-            return self._given()
+        if isinstance(self.viewpoint, Viewpoint):
+            return self.viewpoint
         return Viewpoint() if other is None else Viewpoint(other)
-
-    def _given(self) -> Viewpoint:
-        given = self.viewpoint
-        if isinstance(given, dict) and not set(given) - {"agent", "mode", "at"}:
-            return Viewpoint(**given)
-        return given if isinstance(given, Viewpoint) else Viewpoint(given)
 
 
 def _first(groups: dict, *names: str) -> str | None:

@@ -52,3 +52,12 @@ def take_viewpoint(text: str, boxes: Boxes) -> tuple[str, Viewpoint | str | None
         if agent is not None:
             return rest, Viewpoint(agent) if at is None else Viewpoint(agent, "absolute", at)
     return text, None
+
+
+def as_viewpoint(given: str | dict | Viewpoint | None) -> Viewpoint | None:
+    """A viewpoint as callers give it: a `Viewpoint`, its JSON form, or WHO."""
+    if given is None or isinstance(given, Viewpoint):
+        return given
+    if isinstance(given, dict) and not set(given) - {"agent", "mode", "at"}:
+        return Viewpoint(**given)
+    return Viewpoint(given)

@@ -18,7 +18,7 @@ SENTENCES = (
     _open("what is the displacement of A?", r"what {be} (?:the )?(?:total |net )?displacement of {A}", "displacement", "value"),
     _open("how far is A from where it was?", r"how far(?: away)? {be} {A} from where (?:it|he|she|they) (?:was|were|started|began|stood)(?: before)?", "displacement", "value"),
     _open("how far did A travel?", r"how (?:far|long a way) (?:(?:did|does|do) {A} (?:travel|go|drive|walk|run|roll|swim|fly|ride|cycle|come)|(?:has|have|had) {A2} (?:travelled|traveled|gone|driven|walked|run|rolled))", "path_length", "value"),
-    _open("what distance did A cover?", r"(?:what|which|how much) (?:distance|ground|way|of a distance) (?:(?:did|does|do) {A} (?:cover|travel|go|drive|walk|make)|(?:has|have|had) {A2} (?:covered|travelled|traveled|driven|walked))", "path_length", "value"),
+    _open("what distance did A cover?", r"(?:what|which|how much) (?:distance|ground|of a distance) (?:(?:did|does|do) {A} (?:cover|travel|go|drive|walk|make)|(?:has|have|had) {A2} (?:covered|travelled|traveled|driven|walked))", "path_length", "value"),
     _open("what is the distance travelled by A?", r"what {be} the (?:total |whole )?distance (?:travelled|traveled|covered|driven|walked|run) by {A}", "path_length", "value"),
     _open("how long is the path of A?", r"(?:how long {be} the (?:path|way|trajectory|route|track) of|what {be} the (?:path length|length of the (?:path|trajectory|route)) of) {A}", "path_length", "value"),
     # --- which way -----------------------------------------------------------------------------------------------------
