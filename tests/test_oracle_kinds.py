@@ -34,3 +34,19 @@ def test_agreement_on_argoverse():
     for log in LOGS:
         check_kinds(dsr_core.load_scene(shared(f"av2/{log}")), tally, rng, 3.0, stride_s=3.0, things_per_window=10)
     assert_agreement(tally, {})
+
+
+def test_a_moment_out_of_sight_at_an_end_of_the_window_is_no_state():
+    """A thing last seen at 2.0 s, asked about until 2.1 s and 4.0 s; and one just before it comes back."""
+    from tests.fakes import fake_scene, fake_track
+
+    track = fake_track(duration_s=6.0)
+    gone = fake_scene(track.between(0.0, 2.0), duration_s=6.0)
+    query = {"kind": "visibility", "subject": "1", "window": [1.0, 2.1]}
+    assert [(s.label, s.start, s.end) for s in dsr_core.ask(gone, query).states] == [("in_view", 1.0, 2.1)]
+    answer = dsr_core.ask(gone, {**query, "window": [1.0, 4.0]})
+    assert [(s.label, s.end) for s in answer.states] == [("in_view", 2.0), ("out_of_view", 4.0)]
+    assert answer.value == pytest.approx(1.0)
+    back = fake_scene(track[(track.stamps_s < 2.0) | (track.stamps_s > 3.95)], duration_s=6.0)
+    answer = dsr_core.ask(back, {**query, "window": [3.8, 6.0]})
+    assert [(s.label, s.start) for s in answer.states] == [("in_view", 3.8)]

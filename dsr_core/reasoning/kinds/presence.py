@@ -129,10 +129,12 @@ def find_visibility(scene: Scene, query: ResolvedQuery, config: RobustRules) -> 
     for first, last in _runs_in_view(seen, known_until_s, config):
         if first > end_s or last < start_s or last == start_s < end_s:
             continue
-        if first > t:
+        # A moment out of sight at either end of the window is too short for a state of its own.
+        if first - t > (0.0 if states else config.min_duration_s):
             _add_out_of_sight(scene, query.subject, t, first, config, states, chances)
-        t = min(last, end_s)
-        states.append(State("in_view", max(first, start_s), t))
+            t = first
+        begin, t = t, end_s if end_s - last <= config.min_duration_s else last
+        states.append(State("in_view", begin, t))
         chances.append(SUREST)
     if t < end_s or not states:
         _add_out_of_sight(scene, query.subject, t, end_s, config, states, chances)
