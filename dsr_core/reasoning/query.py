@@ -82,7 +82,7 @@ def _check_who(value, name: str) -> Who:
         raise QueryError(f"{name}.select = {select!r}; known: {', '.join(SELECTORS)}")
     rank = value.get("rank")
     if rank is not None:
-        if isinstance(rank, bool) or rank not in range(1, MAX_RANK + 1):
+        if isinstance(rank, bool) or not isinstance(rank, Real) or rank not in range(1, MAX_RANK + 1):
             raise QueryError(f"{name}.rank = {rank!r} must be a whole number from 1 (the first) to {MAX_RANK}")
         if select not in RANKED:
             raise QueryError(f"{name}.rank needs a select that puts things in order: {', '.join(RANKED)}")
