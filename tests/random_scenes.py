@@ -32,14 +32,22 @@ def random_scene(seed: int, sigma_m: float = 0.05) -> Scene:
     start = rng.uniform(-12, 12, 3) * (1, 1, 0.05)
     along = np.array([np.cos(heading), np.sin(heading), 0.0])
     aside = np.array([-along[1], along[0], 0.0])
-    beside = start + along * rng.uniform(-10, 10) + aside * rng.choice([-3.0, 3.0])
     speeds = rng.choice([0.0, 1.0, 3.0, 6.0], 2)
+    # They meet somewhere near the middle of the six seconds.
+    beside = start + along * (3.0 * (speeds[0] - speeds[1]) + rng.uniform(-6, 6)) + aside * rng.choice([-3.0, 3.0])
 
     def wanderer(fastest):
         begin = rng.uniform(-8, 8, 3) * (1, 1, 0.05)
         return path(begin, rng.uniform(0.3, fastest), rng.uniform(-3, 3), rng.uniform(-0.4, 0.4))
 
-    person, cart = wanderer(2.0), wanderer(3.0)
+    course, ego_speed = rng.uniform(-3, 3), rng.uniform(0, 3)
+    ego = path(rng.uniform(-3, 3, 3) * (1, 1, 0), ego_speed, course, rng.uniform(-0.3, 0.3))
+    # The person walks across in front of the robot, about in the middle of the time.
+    walk, way = rng.uniform(0.5, 2.0), course + rng.choice([-1, 1]) * rng.uniform(1.0, 2.1)
+    t = np.arange(round(20 * DURATION_S) + 1) / 20.0
+    ahead = np.array([np.cos(ego["yaw"](3.0)), np.sin(ego["yaw"](3.0)), 0.0]) * rng.uniform(4, 10)
+    meet = ego["positions"](t)[60] + ahead + rng.uniform(-1, 1, 3) * (1, 1, 0.3)
+    person, cart = path(meet - 3.0 * walk * np.array([np.cos(way), np.sin(way), 0.0]), walk, way, 0.0), wanderer(3.0)
     tracks = [
         fake_track("0", "car", **path(start, speeds[0], heading, bend), **common),
         fake_track("1", "car", **path(beside, speeds[1], heading, bend), **common),
@@ -49,8 +57,6 @@ def random_scene(seed: int, sigma_m: float = 0.05) -> Scene:
     ]
     for track in tracks:
         track.orientation_sigmas_rad[:] = 0.03
-    t = tracks[0].stamps_s
-    ego = path(rng.uniform(-3, 3, 3) * (1, 1, 0), rng.uniform(0, 3), rng.uniform(-3, 3), rng.uniform(-0.3, 0.3))
     R = tf.matrices_from_quaternions(tf.yaw_to_quaternion_xyzw(ego["yaw"](t)))
     T_world_base = tf.make_transform(R, ego["positions"](t))
     return Scene(

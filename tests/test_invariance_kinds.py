@@ -36,7 +36,7 @@ def queries(kind):
     pairs = [("0", "1"), ("1", "robot"), ("robot", "4"), ("2", "0"), ("3", "2")]
     if VOCABULARY[kind].relates:
         found = [{**base, "subject": a, "object": b} for a, b in pairs]
-        return [*found, {**base, "subject": "0", "viewpoint": "robot"}, {**base, "subject": "3", "viewpoint": "0"}]
+        return [*found, {**base, "subject": "2", "viewpoint": "robot"}, {**base, "subject": "3", "viewpoint": "0"}]
     views = [("0", "robot"), ("1", "0"), ("3", "camera"), ("robot", "1"), ("2", "1"), ("4", "robot")]
     held = {"agent": "0", "mode": "absolute", "at": DURATION_S / 2}
     return [*({**base, "subject": a, "viewpoint": b} for a, b in views), {**base, "subject": "2", "viewpoint": held}]
