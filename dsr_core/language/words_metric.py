@@ -69,7 +69,7 @@ def moving_direction(told: Told) -> str:
 def nearest_distance(told: Told) -> str:
     start, end = told.details.get("at_s") or (told.at_s, told.at_s)
     place = told.other if start == end else f"where {told.other} was at {start:.1f} s"
-    return said(told, f"the nearest point of {told.subject} was{_amount(told)} from {place} at {end:.1f} s")
+    return said(told, f"at {end:.1f} s the nearest point of {told.subject} was{_amount(told)} from {place}")
 
 
 def distance_change(told: Told) -> str:

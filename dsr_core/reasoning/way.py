@@ -21,17 +21,22 @@ def way_length(stamps_s, positions_m, white_m: float, moving, rules: RobustRules
     Args:
         white_m: One-sigma of the part of the noise that is new at every sample. moving: (start, end) in seconds.
     """
+    times = np.array(moving)
     velocity, spans, counts = velocities(stamps_s, positions_m, stamps_s, rules)
-    speed = np.linalg.norm(velocity, axis=1)
-    step_s = middle(np.diff(stamps_s))
-    typical = middle(speed[np.any([(stamps_s >= a - 1e-9) & (stamps_s <= b + 1e-9) for a, b in moving], axis=0)])
+    speed, step_s = np.linalg.norm(velocity, axis=1), middle(np.diff(stamps_s))
+    inside = ((stamps_s >= times[:, :1]) & (stamps_s <= times[:, 1:])).any(axis=0)
+    typical = middle(speed[inside]) if inside.any() else float(speed.max())
     # The slope of n samples over L seconds has the sigma sqrt(12 / n) white / L, and n = L / step.
     least_s = (math.sqrt(12.0 * step_s) * white_m / max(0.1 * typical, 1e-300)) ** (2.0 / 3.0)
-    if least_s < 2.0 * rules.speed_half_window_s:
-        shorter = replace(rules, speed_half_window_s=max(math.ceil(least_s / 2 / step_s), 1) * step_s)
+    half_s = rules.speed_half_window_s
+    if least_s < 2.0 * half_s:
+        half_s = max(math.ceil(least_s / 2 / step_s), 1) * step_s
+        shorter = replace(rules, speed_half_window_s=half_s)
         velocity, spans, counts = velocities(stamps_s, positions_m, stamps_s, shorter)
-    noise = 12.0 / np.maximum(counts, 6) * white_m**2 / np.maximum(spans, 1e-9) ** 2
+    noise = 12.0 * (counts - 1) / (counts * (counts + 1.0)) * white_m**2 / np.maximum(spans, 1e-9) ** 2
     speed = np.sqrt(np.maximum(np.einsum("ti,ti->t", velocity, velocity) - 2.0 * noise, 0.0))
     way = np.concatenate([[0.0], np.cumsum((speed[1:] + speed[:-1]) / 2 * np.diff(stamps_s))])
-    times = np.array(moving)
-    return float((np.interp(times[:, 1], stamps_s, way) - np.interp(times[:, 0], stamps_s, way)).sum())
+    # The slopes smear the speed over the stops; two movements are at least the shortest state apart.
+    smeared_s = min(half_s + step_s / 2, rules.min_duration_s / 2)
+    starts, ends = times[:, 0] - smeared_s, times[:, 1] + smeared_s
+    return float((np.interp(ends, stamps_s, way) - np.interp(starts, stamps_s, way)).sum())
