@@ -7,8 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+try:
+    from re import _parser
+except ImportError:  # Python 3.10
+    import sre_parse as _parser
+
 #: A name, perhaps with the mark of a box (⟦0⟧); short, so that no pattern can take long on any text.
-NAME = r"(?:[^,;:?!⟦]{0,80}⟦\d+⟧|[^,;:?!⟦]{1,80}?)"
+NAME = r"(?:[^,;:?!⟦]{0,80}⟦\d{1,3}⟧|[^,;:?!⟦]{1,80}?)"
 GO = (
     r"(?:moving|going|driving|heading|headed|walking|running|travelling|traveling|flying|rolling|riding|steering"
     r"|swimming|sliding|skating|skiing|crawling|sailing|cycling|drifting|jogging|floating)"
@@ -104,6 +109,11 @@ class Sentence:
         """Pieces of text without which the sentence cannot match: one of each tuple (see `needed_pieces`)."""
         return needed_pieces(self.regex)
 
+    @cached_property
+    def most_characters(self) -> int:
+        """Length of the longest text that it can match."""
+        return int(_parser.parse(self.regex.pattern).getwidth()[1])
+
 
 def open_question(example: str, pattern: str, kind: str, asked=None, **more) -> Sentence:
     return Sentence(example, pattern, kind, asked, **more)
@@ -117,7 +127,8 @@ def matches(sentences: Iterable[Sentence], text: str) -> Iterator[tuple[Sentence
     """The sentences that match the whole text, in order. Most are ruled out by a word that the text lacks."""
     lower = text.lower()
     for sentence in sentences:
-        if all(any(piece in lower for piece in either) for either in sentence.needs):
+        fits = len(text) <= sentence.most_characters
+        if fits and all(any(piece in lower for piece in either) for either in sentence.needs):
             match = sentence.regex.fullmatch(text)
             if match:
                 yield sentence, match
@@ -131,10 +142,6 @@ def needed_pieces(regex: re.Pattern) -> tuple[tuple[str, ...], ...]:
 
     Read off the parsed expression: runs of letters that are not optional, and for alternatives one run of each.
     """
-    try:
-        from re import _parser
-    except ImportError:  # Python 3.10
-        import sre_parse as _parser
     clauses = {clause for clause in _clauses(_parser.parse(regex.pattern)) if min(map(len, clause)) > 1}
     return tuple(sorted(clauses, key=lambda c: (len(c), -min(map(len, c)), c)))
 

@@ -28,6 +28,7 @@ def _reason(name: str, text: str, words: str = "", *patterns: str) -> Reason:
     return Reason(name, text, re.compile("|".join((*either, *patterns)), re.IGNORECASE))
 
 
+_MOST_CHARACTERS = 300
 _SOMEBODY = r"(?:person|people|he|she|they|man|woman|boy|girl|player|cook|worker|baker|barber|artist|cashier|driver)"
 _COUNTED = r"(?:revolutions|spins|flips|jumps|turns|laps|scoops|spoons|spoonfuls|strokes|keepy)"
 
@@ -134,5 +135,6 @@ REASONS = (
 
 
 def reason_not_understood(text: str) -> Reason | None:
-    """The reason that a question shows, None where none is known."""
-    return next((reason for reason in REASONS if reason.pattern.search(text)), None)
+    """The reason that the beginning of a question shows, None where none is known."""
+    beginning = text[:_MOST_CHARACTERS]
+    return next((reason for reason in REASONS if reason.pattern.search(beginning)), None)
