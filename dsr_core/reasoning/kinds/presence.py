@@ -8,7 +8,7 @@ import numpy as np
 
 from dsr_core.errors import DeclineError
 from dsr_core.reasoning import quantities as q
-from dsr_core.reasoning.agents import Agent, motion, velocities
+from dsr_core.reasoning.agents import Agent, motion
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.ends import read_at, stamps_near, white_of
 from dsr_core.reasoning.hysteresis import from_labels
@@ -196,11 +196,9 @@ def _add_out_of_sight(scene, agent: Agent, start_s, end_s, config, states: list[
     inside = inside_picture(scene, track.positions_world_m[last], stamps)
     if inside is None:
         states.append(State("out_of_view", start_s, end_s))
-        chances.append(0.5)  # it may be hidden
+        chances.append(SUREST)
         return
-    speed = np.nan_to_num(np.linalg.norm(velocities(track.stamps_s, track.positions_world_m, stamps)[0], axis=1))
-    # Where no prediction was kept the thing may have gone on as it went when it was last seen, or have stopped.
-    sigma = np.hypot(q.world_sigma(scene, track.covariances[last]), speed * (stamps - track.stamps_s[last]))
+    sigma = q.world_sigma(scene, track.covariances[last])
 
     def chance(run: slice, label: str) -> tuple[float, str]:
         sign = 1.0 if label == "occluded" else -1.0
