@@ -17,10 +17,18 @@ from dsr_core.scene import Scene, Track
 from dsr_core.sources import open_source
 
 sys.path.insert(0, str(Path(__file__).parent))
-from calibration_truth import NOISE, Truth
+from calibration_truth import NOISE
+from calibration_truth_more import FullTruth
 
-KINDS = ("distance", "direction", "orientation", "speed", "speed_comparison", "direction_prediction", "motion")
-PAIRS = ("speed_comparison",)
+KINDS = (
+    *("distance", "direction", "orientation", "speed", "speed_comparison", "direction_prediction", "motion"),
+    *("displacement", "path_length", "moving_direction", "distance_change", "lateral_change", "depth_change"),
+    *("position", "facing", "turning", "closest_approach", "crossing", "following"),
+)
+#: Kinds that relate two things, those that need two tracks, and those that nobody looks at.
+RELATIONS = ("distance", "direction", "distance_change", "facing", "closest_approach")
+PAIRS = ("speed_comparison", "following")
+UNSEEN = ("speed", "motion", "displacement", "path_length", "turning")
 WINDOW_S = (1.0, 8.0)
 MIN_SAMPLES = 15
 #: A track is that of a labelled thing when this share of its samples in the window lies within so many metres of it.
@@ -201,11 +209,11 @@ def _common_s(a: Track, b: Track) -> float:
 
 
 def _question(kind, subject, other, window) -> Question:
-    if kind in ("distance", "direction"):
+    if kind in RELATIONS:
         return Question(kind, subject, other or "robot", other or "robot", window)
-    if kind == "speed_comparison":
+    if kind in PAIRS:
         return Question(kind, subject, other, "map", window)
-    if kind in ("speed", "motion"):
+    if kind in UNSEEN:
         return Question(kind, subject, None, "map", window)
     return Question(kind, subject, None, "map" if other and kind == "direction_prediction" else "robot", window)
 
@@ -213,7 +221,7 @@ def _question(kind, subject, other, window) -> Question:
 def cases(name, path, sequence, all_worse, count: int, seed: int = 0, kinds=KINDS) -> Iterator[Case]:
     """Asks `count` questions of every kind of one recording made worse in every way."""
     scene = open_source(path, sequence=sequence).scene()
-    truth = Truth(scene, NOISE[name.split()[0]])
+    truth = FullTruth(scene, NOISE[name.split()[0]])
     for k, worse in enumerate(all_worse):
         rng = np.random.default_rng([seed, k, sum(map(ord, name))])
         if worse.detector and sequence is None:
@@ -234,7 +242,7 @@ def cases(name, path, sequence, all_worse, count: int, seed: int = 0, kinds=KIND
             yield ask_one(name, worse.name, asked, truth, question)
 
 
-def ask_one(name, worse, scene, truth: Truth, question: Question) -> Case:
+def ask_one(name, worse, scene, truth: FullTruth, question: Question) -> Case:
     """Asks the engine and judges its states."""
     try:
         found = find(scene, question.resolved(scene))

@@ -39,13 +39,18 @@ NOISE = {"kitti": LabelNoise(0.15, 0.32, 4.0), "av2": LabelNoise(0.05, 0.08, 4.0
 
 @dataclass(frozen=True)
 class Thing:
-    """Arrays of a labelled thing or of the robot: stamps (T,), places (T, 3), axes (T, 3, 3), length in metres."""
+    """Arrays of a labelled thing or of the robot: stamps (T,), places (T, 3), axes (T, 3, 3), size (3,) in metres."""
 
+    label: str
     t: np.ndarray
     p: np.ndarray
     R: np.ndarray
-    length: float
+    size: np.ndarray
     parked: bool
+
+    @property
+    def length(self) -> float:
+        return float(self.size.max())
 
     def at(self, times):
         return np.stack([np.interp(times, self.t, self.p[:, k]) for k in range(3)], axis=1)
@@ -59,14 +64,13 @@ class Truth:
 
     def __init__(self, scene, noise: LabelNoise):
         self.noise = noise
-        self.things = {
-            "robot": Thing(scene.stamps_s, scene.T_world_base[:, :3, 3], scene.T_world_base[:, :3, :3], 4.0, False)
-        }
+        T = scene.T_world_base
+        self.things = {"robot": Thing("robot", scene.stamps_s, T[:, :3, 3], T[:, :3, :3], np.full(3, 4.0), False)}
         for track in scene.tracks.values():
             p = track.positions_world_m
-            settled = len(p) >= 30 and np.linalg.norm(p - np.median(p, axis=0), axis=1)[:, None][:, 0].max() < 1.0
+            settled = len(p) >= 30 and np.linalg.norm(p - np.median(p, axis=0), axis=1).max() < 1.0
             R = _axes(track.orientations_xyzw)
-            self.things[track.id] = Thing(track.stamps_s, p, R, float(np.nanmax(track.size_lwh_m)), bool(settled))
+            self.things[track.id] = Thing(track.label, track.stamps_s, p, R, track.size_lwh_m, bool(settled))
 
     # --- one state of an answer --------------------------------------------------------------------------------------
 
@@ -112,16 +116,16 @@ class Truth:
         return label == true
 
     def _direction(self, q, label, span, inner):
-        return self._share_of_sides(self._directions(q, inner), label) >= MOST
+        return share_of_sides(self._directions(q, inner), label) >= MOST
 
     def _orientation(self, q, label, span, inner):
-        return self._share_of_sides(self._headings(q, inner), label) >= MOST
+        return share_of_sides(self._headings(q, inner), label) >= MOST
 
     def _direction_prediction(self, q, label, span, inner):
-        v = self._last_velocity(q)
+        v = self._last_velocity(q, span[1])
         if np.linalg.norm(v) < 2.0 * self.noise.speed_m_s:
             return None
-        return bool(self._share_of_sides(v[None] / np.linalg.norm(v), label))
+        return bool(share_of_sides(v[None] / np.linalg.norm(v), label))
 
     # --- the window as a whole ---------------------------------------------------------------------------------------
 
@@ -168,18 +172,19 @@ class Truth:
     def _seen_by(self, viewer, vectors, t):
         return vectors if viewer == "map" else np.einsum("tji,tj->ti", self.things[viewer].axes(t), vectors)
 
-    def _last_velocity(self, q):
-        t = np.array([q.window[1] - 1.0, q.window[1]])
+    def _last_velocity(self, q, end):
+        t = np.array([end - 1.0, end])
         p = self.things[q.subject].at(t)
         if q.viewer != "map":
             p = self._seen_by(q.viewer, p - self.things[q.viewer].at(t), t)
         return p[1] - p[0]
 
-    @staticmethod
-    def _share_of_sides(u, label):
-        asked = _signs(label)
-        fits = np.where(asked != 0, u * asked > SIDE_KEPT, np.abs(u) <= SIDE)
-        return float(fits.all(axis=1).mean())
+
+def share_of_sides(u, label: str) -> float:
+    """Share of unit vectors (T, 3) in the viewer's frame that a direction label may name."""
+    asked = _signs(label)
+    fits = np.where(asked != 0, u * asked > SIDE_KEPT, np.abs(u) <= SIDE)
+    return float(fits.all(axis=1).mean())
 
 
 def times(start: float, end: float) -> np.ndarray:
