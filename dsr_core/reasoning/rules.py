@@ -33,7 +33,8 @@ class RobustRules:
         min_samples: Fewer samples than this are no evidence.
         uncertain_fraction: "Constant" is not claimed when the test could not see a change of this fraction.
         uncertain_angle_rad: A direction with more noise than this is not named.
-        least_confidence: An answer less likely to be right than this is declined.
+        least_confidence: An answer less likely to be right than this is declined (of several states: one expected to
+            be right for less than this share of the time).
         uncertain_lengths: Standing still is not claimed when the test could not see a move of this many lengths.
         value_fraction: Where only a number is asked for, it counts as right within this fraction of itself.
         seen_s: A thing is in view from one observation to the next where these are at most twice this apart, and for
