@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dsr_core.errors import DeclineError
 from dsr_core.language import parse
-from dsr_core.language.grammar import matches
+from dsr_core.language.grammar import Table
 from dsr_core.language.reasons import REASONS, reason_not_understood
 from dsr_core.language.sentences import EXAMPLES, SENTENCES
 from dsr_core.language.times import START_S, Times
@@ -300,7 +300,7 @@ def test_the_words_that_a_sentence_needs_are_in_all_it_matches(data):
     sentence = data.draw(st.sampled_from(SENTENCES))
     text = data.draw(st.from_regex(sentence.regex, fullmatch=True))
     if text.isascii():
-        assert any(found is sentence for found, _ in matches([sentence], text)), sentence.needs
+        assert any(found is sentence for found, _ in Table([sentence]).matches(text)), sentence.needs
 
 
 def test_every_sentence_needs_some_word():

@@ -123,15 +123,23 @@ def yes_no(example: str, pattern: str, kind: str, asked=None, **more) -> Sentenc
     return Sentence(example, pattern, kind, asked, "yes_no", **more)
 
 
-def matches(sentences: Iterable[Sentence], text: str) -> Iterator[tuple[Sentence, re.Match]]:
-    """The sentences that match the whole text, in order. Most are ruled out by a word that the text lacks."""
-    lower = text.lower()
-    for sentence in sentences:
-        fits = len(text) <= sentence.most_characters
-        if fits and all(any(piece in lower for piece in either) for either in sentence.needs):
-            match = sentence.regex.fullmatch(text)
-            if match:
-                yield sentence, match
+class Table:
+    """Sentences in the order in which they are tried; most are ruled out by a word that the text lacks."""
+
+    def __init__(self, sentences: Iterable[Sentence]):
+        self.sentences = tuple(sentences)
+        self._pieces = tuple({piece for s in self.sentences for either in s.needs for piece in either})
+        self._rows = tuple((s, tuple(frozenset(e) for e in s.needs), s.most_characters) for s in self.sentences)
+
+    def matches(self, text: str) -> Iterator[tuple[Sentence, re.Match]]:
+        """The sentences that match the whole text, in order."""
+        lower = text.lower()
+        lacks = {piece for piece in self._pieces if piece not in lower}
+        for sentence, needs, most_characters in self._rows:
+            if len(text) <= most_characters and not any(either <= lacks for either in needs):
+                match = sentence.regex.fullmatch(text)
+                if match:
+                    yield sentence, match
 
 
 # --- what a regular expression needs ---------------------------------------------------------------------------------

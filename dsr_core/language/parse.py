@@ -1,4 +1,4 @@
-"""Question text -> ParsedQuestion: boxes, times and viewpoint are taken out, the rest is looked up in `SENTENCES`."""
+"""Question text -> ParsedQuestion: boxes, times and viewpoint are taken out, the rest is looked up in `TABLE`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import re
 
 from dsr_core.errors import DeclineError, QueryError
 from dsr_core.language.candidates import nearest_sentences
-from dsr_core.language.grammar import matches
 from dsr_core.language.mentions import Boxes, take_boxes
 from dsr_core.language.published import read_published
 from dsr_core.language.reading import ParsedQuestion, Reading
 from dsr_core.language.reasons import reason_not_understood
-from dsr_core.language.sentences import EXAMPLES, SENTENCES
+from dsr_core.language.sentences import EXAMPLES, TABLE
 from dsr_core.language.times import Times, take_instant, take_window, tidy
 from dsr_core.language.viewpoints import as_viewpoint, take_viewpoint
 from dsr_core.reasoning.query import Viewpoint
@@ -62,7 +61,7 @@ def _read(text: str, boxes: Boxes, window, viewpoint) -> ParsedQuestion | None:
     if window is not None:
         times = Times(window=window)
     reading = Reading(text, boxes, times, said_viewpoint if viewpoint is None else as_viewpoint(viewpoint))
-    for sentence, match in matches(SENTENCES, text):
+    for sentence, match in TABLE.matches(text):
         parsed = reading.read(sentence, match)
         if parsed is not None:
             return parsed

@@ -5,7 +5,7 @@ in `dsr_core.language.grammar`. Times and viewpoints ("between 2 and 5 s", "from
 taken out before. The first that fits counts.
 """
 
-from dsr_core.language.grammar import Sentence
+from dsr_core.language.grammar import Sentence, Table
 from dsr_core.language.sentences import basic, meetings, motion, presence, sets
 
 SENTENCES: tuple[Sentence, ...] = (
@@ -17,6 +17,7 @@ SENTENCES: tuple[Sentence, ...] = (
     *basic.SENTENCES,
     *motion.LATER,
 )
+TABLE = Table(SENTENCES)
 EXAMPLES = tuple(sentence.example for sentence in SENTENCES)
 
-__all__ = ["EXAMPLES", "SENTENCES", "Sentence"]
+__all__ = ["EXAMPLES", "SENTENCES", "TABLE", "Sentence"]
