@@ -56,6 +56,8 @@ class Frame:
         depth_m: (H, W) float32 metres along the optical axis, registered to `rgb`, NaN = invalid (REP-118), or None.
         camera: Intrinsics, or None.
         detections: What the detectors found; an empty tuple is a frame in which nothing was seen.
+        T_world_frames: Name -> (4, 4) of other frames that a question may look from (a gripper, a second robot); those
+            that are not known at this stamp are left out.
     """
 
     stamp_ns: int
@@ -65,6 +67,7 @@ class Frame:
     depth_m: np.ndarray | None = None
     camera: Camera | None = None
     detections: tuple[Detection, ...] = ()
+    T_world_frames: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +110,7 @@ class FrameObservations:
         T_world_base: (4, 4), or None where unknown.
         K: (3, 3) of the camera, or None.
         image_size: (width, height) that `box_px` refers to, or None.
+        T_world_frames: Name -> (4, 4) of other frames that a question may look from.
     """
 
     stamp_ns: int
@@ -115,3 +119,4 @@ class FrameObservations:
     T_world_base: np.ndarray | None = None
     K: np.ndarray | None = None
     image_size: tuple[int, int] | None = None
+    T_world_frames: dict[str, np.ndarray] = field(default_factory=dict)

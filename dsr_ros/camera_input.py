@@ -43,6 +43,7 @@ class CameraInput:
             pair_tolerance_s=s.pair_tolerance_s,
             max_wait_s=s.max_wait_s,
             fallback=s.odom_fallback,
+            viewer_frames=tuple(f.strip().lstrip("/") for f in s.viewer_frames if f.strip()),
         )
         streams = ["detections", *(stream for stream in ("rgb", "depth") if self._topic(stream))]
         self.assembler = FrameAssembler(buffer, config, streams)

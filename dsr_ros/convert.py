@@ -19,6 +19,8 @@ from dsr_core.values import FrameObservations, Observation
 from dsr_ros import msg
 
 SECOND_NS = 1_000_000_000
+#: Label of a detection that is no thing but the pose of a viewer frame.
+_FRAME_LABEL = "tf_frame"
 NO_NUMBER = math.nan
 
 
@@ -89,9 +91,12 @@ def to_quaternion(xyzw: np.ndarray) -> Quaternion:
 def observations_to_message(frame: FrameObservations, world_frame: str, source: str = "") -> msg.DetectionArray:
     """A frame's observations as a DetectionArray in the world frame; `observations_from_message` undoes it exactly.
 
-    Camera and base poses travel as quaternions and come back within rounding (1e-15).
+    Camera and base poses travel as quaternions and come back within rounding (1e-15). Poses of viewer frames travel as
+    detections without box and mask, which those who do not know them leave alone.
     """
-    out = msg.DetectionArray(source=source, detections=[_observation_to_message(o) for o in frame.observations])
+    detections = [_observation_to_message(o) for o in frame.observations]
+    detections += [_frame_to_message(name, T) for name, T in frame.T_world_frames.items()]
+    out = msg.DetectionArray(source=source, detections=detections)
     out.header.stamp, out.header.frame_id = to_time(frame.stamp_ns), world_frame
     if frame.image_size is not None:
         out.image_width, out.image_height = map(int, frame.image_size)
@@ -102,6 +107,16 @@ def observations_to_message(frame: FrameObservations, world_frame: str, source: 
     if frame.K is not None:
         out.k = np.asarray(frame.K, float).ravel()
     return out
+
+
+def _frame_to_message(name: str, T_world_frame: np.ndarray) -> msg.Detection:
+    d = msg.Detection(label=_FRAME_LABEL, id=name, has_orientation=True)
+    d.pose.pose = to_pose(T_world_frame)
+    return d
+
+
+def _is_frame(d: msg.Detection) -> bool:
+    return d.label == _FRAME_LABEL and not (d.has_box3d or d.has_box) and bool(d.id)
 
 
 def _observation_to_message(o: Observation) -> msg.Detection:
@@ -134,6 +149,7 @@ def observations_from_message(message: msg.DetectionArray) -> FrameObservations:
         T_world_base=from_pose(message.base_pose) if message.has_base_pose else None,
         K=k if k.any() else None,
         image_size=(message.image_width, message.image_height) if message.image_width else None,
+        T_world_frames={d.id: from_pose(d.pose.pose) for d in message.detections if _is_frame(d)},
     )
 
 

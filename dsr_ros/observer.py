@@ -154,7 +154,9 @@ class ObserverNode(DsrNode):
             if frame.T_world_base is None or frame.detections:
                 self.count(f"{camera.name}: frames without a pose (no TF or odometry at their stamp)")
                 return None
-            return FrameObservations(frame.stamp_ns, T_world_base=frame.T_world_base)
+            return FrameObservations(
+                frame.stamp_ns, T_world_base=frame.T_world_base, T_world_frames=frame.T_world_frames
+            )
         try:
             observed, left_out = observe_with_report(frame, self.lift)
         except GeometryError as error:

@@ -114,6 +114,12 @@ OBSERVER = (
         "several cameras: frames this close in time are one set of observations",
         between=(0.0, 1.0),
     ),
+    Parameter(
+        "viewer_frames",
+        [""],
+        "TF frames beside robot and camera that questions may look from or ask about (tool0, robot2/base_link), looked"
+        " up at each frame's stamp",
+    ),
     Parameter("tf_cache_s", 30.0, "how long transforms are kept", between=(0.1, 3600.0)),
     Parameter("tf_tolerance_s", 0.1, "how far a stamp may lie outside the known transforms", between=(0.0, 10.0)),
     Parameter("tf_backend", "auto", "auto: tf2_ros where it is installed, else own", choices=("auto", "own", "tf2")),

@@ -64,6 +64,7 @@ class CameraSets:
             observations += [o if name == eye else replace(o, box_px=None) for o in group[name].observations]
         stamp_ns = group[names[0]].stamp_ns
         T_world_base: np.ndarray | None = group[names[0]].T_world_base
+        frames = {k: T for name in reversed(names) for k, T in group[name].T_world_frames.items()}
         if eye in group:
-            return replace(group[eye], observations=tuple(observations))
-        return FrameObservations(stamp_ns, tuple(observations), T_world_base=T_world_base)
+            return replace(group[eye], observations=tuple(observations), T_world_frames=frames)
+        return FrameObservations(stamp_ns, tuple(observations), T_world_base=T_world_base, T_world_frames=frames)

@@ -60,7 +60,10 @@ def observe_with_report(frame: Frame, config: LiftConfig = LiftConfig()) -> tupl
         GeometryError: the frame has no camera pose although it has detections, or no pose at all, or no rigid one.
     """
     if frame.T_world_camera is None and frame.T_world_base is not None and not frame.detections:
-        return FrameObservations(stamp_ns=frame.stamp_ns, T_world_base=frame.T_world_base), Counter()
+        base_only = FrameObservations(
+            stamp_ns=frame.stamp_ns, T_world_base=frame.T_world_base, T_world_frames=frame.T_world_frames
+        )
+        return base_only, Counter()
     if frame.T_world_camera is None:
         raise GeometryError(
             f"frame at {frame.stamp_ns} ns has no T_world_camera, so its {len(frame.detections)} detections cannot be"
@@ -81,6 +84,7 @@ def observe_with_report(frame: Frame, config: LiftConfig = LiftConfig()) -> tupl
             T_world_base=frame.T_world_base,
             K=None if frame.camera is None else frame.camera.K,
             image_size=None if frame.camera is None else frame.camera.image_size,
+            T_world_frames=frame.T_world_frames,
         ),
         dropped,
     )

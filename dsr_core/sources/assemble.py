@@ -40,6 +40,7 @@ class AssemblyConfig:
         pair_tolerance_s: Largest difference of the stamps of detections and the image that belongs to them.
         max_wait_s: Data later than a frame by this shows that what the frame still lacks will not come.
         fallback: Where no transform mentions the world frame: take odometry, then "map", then the root of the tree.
+        viewer_frames: Other frames whose poses are looked up too; one that is not known costs nothing but itself.
     """
 
     world_frame: str = "odom"
@@ -48,6 +49,7 @@ class AssemblyConfig:
     pair_tolerance_s: float = 0.02
     max_wait_s: float = 0.5
     fallback: bool = True
+    viewer_frames: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not (self.pair_tolerance_s >= 0 and self.max_wait_s >= 0 and self.world_frame):
@@ -255,6 +257,7 @@ class FrameAssembler:
             if key.frame_id != camera_frame:
                 T_world_header = lookup(self.world_frame, key.frame_id, key.stamp_ns, tolerance)
                 T_camera_header = tf.invert(T_world_camera) @ T_world_header
+            frames = self._viewer_frames(key.stamp_ns, tolerance)
         except tf_tree.TransformUnavailable as error:
             if final:
                 # Numbers of seconds differ from frame to frame; the kind and the link are what is counted.
@@ -264,7 +267,32 @@ class FrameAssembler:
                 if len(self.notes) < 20:
                     self.notes.append(str(error))
             return None
-        return {"T_world_camera": T_world_camera, "T_world_base": T_world_base, "T_camera_header": T_camera_header}
+        return {
+            "T_world_camera": T_world_camera,
+            "T_world_base": T_world_base,
+            "T_camera_header": T_camera_header,
+            "T_world_frames": frames,
+        }
+
+    def _viewer_frames(self, stamp_ns: int, tolerance_s: float | None) -> dict[str, np.ndarray]:
+        """T_world_frame (4, 4) of each viewer frame that is known at a stamp.
+
+        Raises:
+            ExtrapolationIntoFuture: one is not known yet, and the frame may still wait for it.
+        """
+        found = {}
+        for name in self.config.viewer_frames:
+            try:
+                found[name] = self.buffer.lookup(self.world_frame, name, stamp_ns, tolerance_s)
+            except tf_tree.ExtrapolationIntoFuture:
+                # One that has stopped coming is not waited for.
+                newest_ns = self.buffer.newest_ns(self.world_frame, name)
+                if tolerance_s is not None and stamp_ns - (newest_ns or stamp_ns) < self.config.max_wait_s * 1e9:
+                    raise
+                self.counts[f"frames without a pose of {name!r}"] += 1
+            except tf_tree.TransformUnavailable:
+                self.counts[f"frames without a pose of {name!r}"] += 1
+        return found
 
     def _optical_frame(self, key: _Key) -> str:
         """Name of the optical frame; "" where the detections' frame is no camera's and there are no images."""
@@ -327,7 +355,7 @@ class FrameAssembler:
     def _frame(self, key: _Key, pose: dict | None) -> Frame:
         rgb = self._match("rgb", key.stamp_ns)
         depth = self._match("depth", key.stamp_ns)
-        pose = pose or {"T_world_camera": None, "T_world_base": None, "T_camera_header": None}
+        pose = pose or {"T_world_camera": None, "T_world_base": None, "T_camera_header": None, "T_world_frames": {}}
         T_camera_header = pose.pop("T_camera_header")
         depth_m = None if depth is None else depth[2]()
         if depth is None and "depth" in self.streams and any(d.position_camera_m is None for d in key.detections):

@@ -8,7 +8,7 @@ costmap or occupancy grid (its lethal areas are the things), or the robot's pose
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,7 @@ class Bag(Source):
         camera_frame: Optical frame; None takes the one that the images or detections name.
         tf_tolerance_s: How far outside the data of TF the nearest pose is taken.
         pair_tolerance_s: Largest difference of the stamps of an image and its detections.
+        viewer_frames: Names of TF frames that questions may look from, beside robot and camera.
 
     Raises:
         SourceError: it cannot be read, or holds nothing that can be used.
@@ -69,12 +70,19 @@ class Bag(Source):
         camera_frame: str | None = None,
         tf_tolerance_s: float = 0.1,
         pair_tolerance_s: float = 0.02,
+        viewer_frames: Sequence[str] = (),
     ):
         self.path = Path(path)
         self.name = self.path.name.split(".")[0]
         self.world_frame, self.base_frame = world_frame, base_frame or BASE_FRAMES[0]
         self.tf_tolerance_s = tf_tolerance_s
-        self.config = AssemblyConfig(world_frame, base_frame or "", camera_frame or "", pair_tolerance_s)
+        self.config = AssemblyConfig(
+            world_frame,
+            base_frame or "",
+            camera_frame or "",
+            pair_tolerance_s,
+            viewer_frames=tuple(name.lstrip("/") for name in viewer_frames),
+        )
         with BagFile(self.path) as bag:
             self.topics = bag_topics.find_topics(
                 bag,
@@ -272,9 +280,22 @@ class Bag(Source):
                 self.skip("poses with stamp zero")
                 continue
             try:
-                yield Frame(stamp_ns=stamp, T_world_base=source.lookup(world, base, stamp))
+                T_world_base = source.lookup(world, base, stamp)
             except tf_tree.TransformBeyond as error:
                 self.skip(f"frames without a pose: {type(error).__name__} {error.parent!r} -> {error.child!r}")
+                continue
+            yield Frame(
+                stamp_ns=stamp, T_world_base=T_world_base, T_world_frames=self._viewer_frames(source, world, stamp)
+            )
+
+    def _viewer_frames(self, buffer: tf_tree.TransformBuffer, world: str, stamp_ns: int) -> dict[str, np.ndarray]:
+        found = {}
+        for name in self.config.viewer_frames:
+            try:
+                found[name] = buffer.lookup(world, name, stamp_ns)
+            except tf_tree.TransformUnavailable:
+                self.skip(f"frames without a pose of {name!r}")
+        return found
 
     def _bases(self) -> tuple[str, ...]:
         return (self.config.base_frame,) if self.config.base_frame else BASE_FRAMES

@@ -102,7 +102,9 @@ class Source(ABC):
                 elif frame.detections:
                     self.skip("frames with detections but without a camera pose")
                 else:
-                    yield FrameObservations(frame.stamp_ns, T_world_base=frame.T_world_base)
+                    yield FrameObservations(
+                        frame.stamp_ns, T_world_base=frame.T_world_base, T_world_frames=frame.T_world_frames
+                    )
                 continue
             try:
                 observed, dropped = observe_with_report(frame, lift)
