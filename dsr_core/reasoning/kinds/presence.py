@@ -125,10 +125,11 @@ def find_visibility(scene: Scene, query: ResolvedQuery, config: RobustRules) -> 
     if end_s < start_s:
         raise DeclineError("NOT_OBSERVED", _when_not_seen(query, seen, *query.window))
     known_until_s = max(scene.end_s, float(seen[-1]))
-    states, chances, t = [], [], start_s
+    states, chances, t, duration = [], [], start_s, 0.0
     for first, last in _runs_in_view(seen, known_until_s, config):
         if first > end_s or last < start_s or last == start_s < end_s:
             continue
+        duration += min(last, end_s) - max(first, start_s)
         # A moment out of sight at either end of the window is too short for a state of its own.
         if first - t > (0.0 if states else config.min_duration_s):
             _add_out_of_sight(scene, query.subject, t, first, config, states, chances)
@@ -141,7 +142,6 @@ def find_visibility(scene: Scene, query: ResolvedQuery, config: RobustRules) -> 
     gaps = np.diff(seen)[(seen[1:] >= start_s) & (seen[:-1] <= end_s)]
     margins = np.append(np.abs(gaps - 2.0 * config.seen_s), 2.0 * config.seen_s)
     samples = seen[(seen >= start_s - 1e-9) & (seen <= end_s + 1e-9)]
-    duration = float(sum(s.end - s.start for s in states if s.label == "in_view"))
     return Found(
         states=tuple(states),
         value=None if start_s == end_s else duration,
