@@ -29,6 +29,7 @@ _PIECES = {
     "{B}": rf"(?P<B>{NAME})",
     **{f"{{{group}}}": rf"(?P<{group}>{NAME})" for group in ("A3", "B2", "B4", "B5")},
     "{N}": r"(?P<N>[^,;:?!⟦]{1,60}?)",
+    "{N2}": r"(?P<N2>[^,;:?!⟦]{1,60}?)",
     "{set}": r"(?:(?P<who>who)|(?:which|what) (?P<N>[^,;:?!⟦]{1,40}?)|(?:which|what))",
     "{be}": r"(?:is|are|am|was|were)",
     "{do}": r"(?:do|does|did|has|have|will)",

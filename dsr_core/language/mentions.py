@@ -39,6 +39,8 @@ _COLOURS = frozenset(
 )
 _NOT_LAST = frozenset("the a an my your his her their its of and to by in on out from with at for".split())
 _ARTICLES = frozenset("the a an my your our his her their".split())
+#: "Which way" and "which side" are no sets of things.
+_NOT_SETS = (["way"], ["direction"], ["side"], ["hand"], ["time"], ["place"])
 PRONOUNS = frozenset("it he she they him her them this that itself himself herself themselves".split())
 _PICTURE = re.compile(
     r" (?:of|in) the (?:camera )?(?:frame|picture|image|screen|video|view|camera frame)$", re.IGNORECASE
@@ -112,7 +114,13 @@ def set_mentioned(text: str | None) -> Who | None:
     name = without_article(re.sub(r"^of (?=.)", "", tidy(text or "anything")))
     if name.lower() in EVERYTHING:
         return "anything"
-    if MARK.search(name) or not is_name(name.lower().split()) or ego_name(name) or not isinstance(who_of(name), str):
+    if (
+        name.lower().split()[-1:] in _NOT_SETS
+        or MARK.search(name)
+        or not is_name(name.lower().split())
+        or ego_name(name)
+        or not isinstance(who_of(name), str)
+    ):
         return None
     return {"label": name, "select": "all"}
 

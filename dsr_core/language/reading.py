@@ -144,7 +144,7 @@ class Reading:
         return who
 
     def _read_many(self, sentence: Sentence, groups: dict, asked, other: str | None) -> ParsedQuestion | None:
-        who = {"label": "person", "select": "all"} if "who" in groups else set_mentioned(groups.get("N"))
+        who = {"label": "person", "select": "all"} if "who" in groups else set_mentioned(_first(groups, "N", "N2"))
         if "place" in groups:
             place = _split_place(groups["place"], alone=True)
             if place is None:
