@@ -104,6 +104,7 @@ def test_a_viewer_that_turns_shifts_things_to_the_side():
     scene = fake_scene(fake_track("1", "car", (10, 0, 0)), ego_yaw=np.linspace(0, math.pi / 2, 51))
     lateral = ask(scene, {"kind": "lateral_change", "subject": "1"})
     assert labels(lateral) == ["right"] and lateral.value == pytest.approx(-10.0, abs=1e-9)
+    assert lateral.answer.endswith("as seen from the robot; both stand still, but the robot turns.")
     depth = ask(scene, {"kind": "depth_change", "subject": "1"})
     assert labels(depth) == ["closer"] and depth.value == pytest.approx(-10.0, abs=1e-9)
     held = {"agent": "robot", "mode": "absolute"}
@@ -470,7 +471,7 @@ def test_noise_that_hides_everything_is_declined():
     "kind, subject, asked, sentence",
     [
         ("displacement", "1", None, "Car 1 moved 6.0 m from 1.0 s to 4.0 s."),
-        ("displacement", "2", "moved", "No: person 2 stayed where it was from 1.0 s to 4.0 s (moved 0.00 m)."),
+        ("displacement", "2", "moved", "No: person 2 stayed where it was from 1.0 s to 4.0 s (0.00 m)."),
         ("path_length", "2", "still", "Yes: person 2 stood still from 1.0 s to 4.0 s."),
         (
             "moving_direction",

@@ -35,7 +35,7 @@ def _viewer(told: Told) -> str:
 def displacement(told: Told) -> str:
     if told.states[-1].label == "moved":
         return said(told, f"{told.subject} moved{_amount(told)} {_when(told)}")
-    return said(told, f"{told.subject} stayed where it was {_when(told)} (moved{_amount(told)})")
+    return said(told, f"{told.subject} stayed where it was {_when(told)} ({_amount(told).strip()})")
 
 
 def path_length(told: Told) -> str:
@@ -106,6 +106,8 @@ def depth_change(told: Told) -> str:
 
 
 def _who_moves_for_viewer(told: Told) -> str:
+    if told.states[-1].label != "constant" and set(told.motion.values()) == {"still"}:
+        return f"; both stand still, but {_viewer(told)} turns"
     return who_moves({**told.names, "object": None}, told.motion)
 
 
