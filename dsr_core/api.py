@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsr_core.errors import DeclineError, QueryError
-from dsr_core.language.certainty import verdict_confidence
 from dsr_core.language.choices import match_choice
 from dsr_core.language.config import DEFAULT_LANGUAGE, LanguageConfig, LanguageModelConfig
 from dsr_core.language.llm import ModelReading, read_question
@@ -19,6 +18,7 @@ from dsr_core.language.resolve_many import named, resolve_many
 from dsr_core.language.wording import word
 from dsr_core.reasoning.agents import span
 from dsr_core.reasoning.answer import Answer, Declined
+from dsr_core.reasoning.certainty import verdict_confidence
 from dsr_core.reasoning.engine import Finding, ResolvedQuery, check_window, find, require_confident
 from dsr_core.reasoning.quantities import Viewer
 from dsr_core.reasoning.query import Query, check_number
@@ -163,12 +163,16 @@ def _resolve(scene: Scene, parsed: ParsedQuestion, recent_s: float) -> ResolvedQ
     at = query.viewpoint.at
     absolute = query.viewpoint.mode == "absolute"
     viewer = Viewer(resolve(scene, query.viewpoint.agent, window if at is None else None), at if absolute else None)
-    subjects = resolve_many(scene, query.subject, window) if many else ()
+    unseen_too = query.of is not None and VOCABULARY[query.of].unseen
+    subjects = resolve_many(scene, query.subject, None if unseen_too else window) if many else ()
     seen = None if unseen and not _seen_in(scene, query, window) else window
     subject = subjects[0] if many else resolve(scene, query.subject, seen, viewer)
     other = None if query.object is None else resolve(scene, query.object, window, viewer)
     if last_s is not None and parsed.last_s is None and unseen:
         window = None if query.kind == "last_seen" else window
+    elif last_s is not None and parsed.last_s is None and many:
+        window = _present_of_many(scene, query.kind, subjects, other, last_s, window)
+        subjects = resolve_many(scene, query.subject, None if unseen_too else window)
     elif last_s is not None and parsed.last_s is None and not many:
         ends = [span(scene, a)[1] for a in (subject, other) if a is not None and a.name != "map"]
         end = min(ends, default=scene.end_s)
@@ -183,7 +187,20 @@ def _resolve(scene: Scene, parsed: ParsedQuestion, recent_s: float) -> ResolvedQ
         subjects=subjects,
         asked=query.asked,
         of=query.of,
+        recent=parsed.recent,
     )
+
+
+def _present_of_many(scene, kind: str, things, other, last_s: float, window) -> tuple[float, float]:
+    """The last seconds, or those of things that are all gone; of places the last instant of these."""
+    seen = [span(scene, a)[1] for a in things]
+    end = scene.end_s if window is not None else max(seen)
+    if other is not None and other.name != "map":
+        end = min(end, span(scene, other)[1])
+    if kind in ("nearest", "farthest"):
+        end = min(end, max(seen))
+        return end, end
+    return max(end - last_s, 0.0), end
 
 
 def _relative_window(scene: Scene, parsed: ParsedQuestion) -> tuple[float, float] | None:
@@ -218,6 +235,8 @@ def _check_fresh(
         return
     who = () if VOCABULARY[query.kind].unseen or not parsed.recent else (query.subject, query.other)
     things = [a for a in who if a is not None and a.track is not None]
+    if parsed.recent and query.subjects:  # the newest of many things will do
+        things = [max(query.subjects, key=lambda a: span(scene, a)[1]), *things[1:]]
     seen_s = min([scene.end_s, *(span(scene, a)[1] for a in things)])
     if now_s - seen_s > stale_s:
         what = " and ".join(a.label for a in things if span(scene, a)[1] == seen_s) or "anything"
@@ -241,6 +260,8 @@ def _answer(
         "object": None if resolved.other is None else resolved.other.label,
         "viewer": resolved.viewer.agent.label,
     }
+    if "winner" in finding.details:
+        names["winner"] = finding.details["winner"]
     asked = {"form": parsed.form, "asked": parsed.asked, "recent": parsed.recent}
     confidence = _confidence(parsed, finding)
     if rules == "robust":

@@ -153,7 +153,7 @@ def test_either_of_two_labels():
     ],
 )
 def test_the_winner_of_a_ranking(choices, expected):
-    details = {"ranking": [{"id": "12", "value": 2.0}, {"id": "3", "value": 5.0}]}
+    details = {"ranking": [{"track": "12", "value": 2.0}, {"track": "3", "value": 5.0}]}
     names = {"subject": "anything", "winner": "car 12"}
     assert chosen("nearest", "12", choices, names=names, details=details) == expected
 

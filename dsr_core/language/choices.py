@@ -145,7 +145,7 @@ def _winners(states, texts: list[str], names: Mapping[str, str | None], details:
         return []
     winner_id = states[-1].label
     winner = names.get("winner") or winner_id
-    others = tuple(str(row.get("id")) for row in details.get("ranking", ()) if isinstance(row, Mapping))
+    others = tuple(str(row.get("track")) for row in details.get("ranking", ()) if isinstance(row, Mapping))
     others = tuple(other for other in others if other != winner_id)
     return [i for i, text in enumerate(texts) if speaks_of(text, winner, others)]
 

@@ -69,6 +69,22 @@ def _singular(word: str) -> str:
     return word[:-2] if word.endswith(("ches", "shes", "sses", "xes")) else word[:-1]
 
 
+def noun(name: str, number: int) -> str:
+    """A name as it follows a number: "one car", "no cars", "two people"."""
+    if number == 1 or not name:
+        return name
+    *first, last = name.split(" ")
+    if last in _PLURALS:
+        last = _PLURALS[last]
+    elif last.endswith(("ch", "sh", "ss", "x")):
+        last += "es"
+    else:
+        last = f"{last[:-1]}ies" if re.search(r"[^aeiou]y$", last) else f"{last}s"
+    return " ".join((*first, last))
+
+
+#: Of several plurals the first one.
+_PLURALS = {singular: plural for plural, singular in reversed(_IRREGULAR.items())}
 _CANONICAL = {normalise_name(name): normalise_name(row[0]) for row in SYNONYMS for name in row}
 _WIDER = {normalise_name(name): frozenset(map(normalise_name, rows.split(";"))) for name, rows in WIDER.items()}
 

@@ -13,6 +13,7 @@ from dsr_core.language.select import select
 from dsr_core.reasoning.agents import Agent
 from dsr_core.reasoning.quantities import Viewer
 from dsr_core.reasoning.query import EGO_NAMES, Who
+from dsr_core.reasoning.window import INSTANT_HALF_WINDOW_S, is_instant
 from dsr_core.scene import Scene, Track
 
 MAX_CANDIDATES = 20
@@ -139,10 +140,12 @@ def names_there(scene: Scene) -> tuple[str, ...]:
     return ("robot", "camera", *names)[:MAX_CANDIDATES]
 
 
-def seen_in(track: Track, window: tuple[float, float]) -> int:
-    """Number of observed samples of a track in the window."""
-    part = track.between(*window)
-    return int(part.observed.sum())
+def seen_in(track: Track, window: tuple[float, float]) -> bool:
+    """Whether the track was observed in the window, or within half a second of an instant."""
+    around_s = INSTANT_HALF_WINDOW_S if is_instant(window) else 0.0
+    lo = track.stamps_s.searchsorted(window[0] - around_s, "left")
+    hi = track.stamps_s.searchsorted(window[1] + around_s, "right")
+    return bool(track.observed[lo:hi].any())
 
 
 def _by_box(scene: Scene, who: dict, fitting: list[Track], window) -> Agent:

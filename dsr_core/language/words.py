@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from dsr_core.language.phrases import Told
 from dsr_core.language.words_events import EVENT_WORDS
+from dsr_core.language.words_many import MANY_WORDS
 from dsr_core.language.words_metric import METRIC_WORDS
 from dsr_core.language.words_presence import PRESENCE_WORDS
 
-WORDS: dict[str, Callable[[Told], str]] = {**METRIC_WORDS, **EVENT_WORDS, **PRESENCE_WORDS}
+WORDS: dict[str, Callable[[Told], str]] = {**METRIC_WORDS, **EVENT_WORDS, **PRESENCE_WORDS, **MANY_WORDS}

@@ -91,13 +91,42 @@ def poses(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
     """
     if agent.name == "map":
         return np.broadcast_to(np.eye(4), (len(stamps_s), 4, 4))
-    _require_pose(scene, agent)
-    optical = scene.T_world_base is None or (agent.name == "camera" and scene.T_world_camera is not None)
-    known = scene.T_world_camera if optical else scene.T_world_base
-    T = tf.interpolate_transforms(scene.stamps_s, known, stamps_s)
+    known_s, known, optical = _known_poses(scene, agent)
+    T = tf.interpolate_transforms(known_s, known, stamps_s)
     if optical:
         T[:, :3, :3] = T[:, :3, :3] @ tf.R_BODY_OPTICAL.T
     return T
+
+
+def _known_poses(scene: Scene, agent: Agent) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Stamps (T,) and poses (T, 4, 4) of the robot or the camera, and whether its axes are optical ones.
+
+    Raises:
+        DeclineError: NO_POSE.
+    """
+    _require_pose(scene, agent)
+    optical = scene.T_world_base is None or (agent.name == "camera" and scene.T_world_camera is not None)
+    return scene.stamps_s, scene.T_world_camera if optical else scene.T_world_base, optical
+
+
+def places_at(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
+    """Positions (N, 3) alone of the robot, the camera or a track, at times in any order.
+
+    Raises:
+        DeclineError: NO_POSE.
+    """
+    if agent.track is not None:
+        known_s, places = agent.track.stamps_s, agent.track.positions_world_m
+    else:
+        known_s, known, _ = _known_poses(scene, agent)
+        places = known[:, :3, 3]
+    hi = np.minimum(known_s.searchsorted(stamps_s), len(known_s) - 1)
+    if (known_s[hi] == stamps_s).all():
+        return places[hi]
+    lo = np.maximum(hi - 1, 0)
+    step = known_s[hi] - known_s[lo]
+    share = np.clip((stamps_s - known_s[lo]) / np.where(step > 0, step, 1.0), 0.0, 1.0)[:, None]
+    return places[lo] * (1 - share) + places[hi] * share
 
 
 def interpolate(track: Track, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

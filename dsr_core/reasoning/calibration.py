@@ -64,6 +64,11 @@ def state_confidence(kind: str, label: str, chance: float, states: int = 1) -> f
     return knotted(_table()["answer"], beta_map(_maps(kind)[group(label)], chance, states))
 
 
+def state_confidences(kind: str, labels: Sequence[str], chances: Sequence[float]) -> tuple[float, ...]:
+    """`state_confidence` of each state of an answer."""
+    return tuple(state_confidence(kind, label, p, len(labels)) for label, p in zip(labels, chances, strict=True))
+
+
 def answer_confidence(kind: str, labels: Sequence[str], chances: Sequence[float]) -> float:
     """Calibrated probability that all states of an answer are right.
 

@@ -73,7 +73,7 @@ def find(scene: Scene, query: ResolvedQuery, rules: str = "robust", config: Robu
         details["margin_sigmas"] = float(found.margin_sigmas)
     if found.margin is not None and found.states:
         details["would_change"] = _would_change(found, kind, metric)
-    raw, chances, confidence = _confidence(found, kind.name, calibrate=published is None)
+    raw, chances, confidence = _confidence(found, kind.name, calibrate=published is None and not kind.many)
     return Finding(
         states=found.states,
         value=found.value if metric else None,
@@ -102,7 +102,8 @@ def require_confident(
     Raises:
         DeclineError: TOO_UNCERTAIN, with the margin.
     """
-    if not finding.states or confidence >= config.least_confidence:
+    # A number of things is told with its sigma, however unlikely it is that none of many verdicts is wrong.
+    if not finding.states or query.kind == "count" or confidence >= config.least_confidence:
         return
     margin = ""
     if finding.margin is not None:
@@ -119,15 +120,12 @@ def require_confident(
 
 def _confidence(found: Found, kind: str, calibrate: bool) -> tuple[tuple[float, ...], tuple[float, ...], float]:
     """Raw and calibrated probability of each state, and the confidence in all of them."""
-    count = max(len(found.states), 1)
-    raw = found.chances or (found.confidence ** (1.0 / count),) * count
+    raw = found.raw_chances
     if not calibrate or not found.states:
         return raw, raw, found.confidence
-    chances = tuple(
-        calibration.state_confidence(kind, state.label, chance, count)
-        for state, chance in zip(found.states, raw, strict=True)
-    )
-    return raw, chances, calibration.answer_confidence(kind, [s.label for s in found.states], raw)
+    labels = [s.label for s in found.states]
+    chances = calibration.state_confidences(kind, labels, raw)
+    return raw, chances, calibration.answer_confidence(kind, labels, raw)
 
 
 def _would_change(found: Found, kind: Kind, metric: bool) -> dict:

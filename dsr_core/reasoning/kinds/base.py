@@ -28,6 +28,7 @@ class ResolvedQuery:
         subjects: The set of things that kinds of many things speak of.
         asked: What a yes/no question asks about, or what `count` counts (see `Query`).
         of: The relation that `count` counts.
+        recent: It is about the present: of each thing that `count` judges the newest state decides.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class ResolvedQuery:
     subjects: tuple[Agent, ...] = ()
     asked: str | tuple[str, ...] | None = None
     of: str | None = None
+    recent: bool = False
 
     @property
     def reference(self) -> Agent:
@@ -85,6 +87,12 @@ class Found:
     chances: tuple[float, ...] = ()
     others: tuple[str, ...] = ()
     weakest: int = 0
+
+    @property
+    def raw_chances(self) -> tuple[float, ...]:
+        """For each state the raw probability that its label is right, of no states that of the answer."""
+        count = max(len(self.states), 1)
+        return self.chances or (self.confidence ** (1.0 / count),) * count
 
 
 FindKind = Callable[[Scene, ResolvedQuery, RobustRules], Found]

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dsr_core.language.verdict import is_true
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.noise import SUREST
+from dsr_core.reasoning.verdict import is_true
 from dsr_core.reasoning.vocabulary import VOCABULARY
 
 
