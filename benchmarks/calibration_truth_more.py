@@ -106,11 +106,13 @@ class FullTruth(Truth):
         a, b = self.things[q.subject], self.things[q.object]
         r = a.at(t) - b.at(t)
         v = r[1] - r[0]
-        rate, least = r[1] @ v / np.linalg.norm(r[1]), FRACTION * np.linalg.norm(v)
+        rate, least = r[1] @ v / max(np.linalg.norm(r[1]), 1e-9), FRACTION * np.linalg.norm(v)
         if a.parked and b.parked:
             return label == "same"
         if max(abs(rate), least) < 2.0 * np.sqrt(2.0) * self.noise.speed_m_s:
             return None
+        if label == "same":  # the distance keeps nearly constant, or they go past each other
+            return bool(abs(rate) <= max(least, FRACTION * np.linalg.norm(r[1])))
         return _changed(rate, least, label, ("receding", "approaching"), "same")
 
     def _crossing(self, q, label, span, inner):

@@ -97,13 +97,19 @@ def find(scene: Scene, query: ResolvedQuery, rules: str = "robust", config: Robu
 def require_confident(
     finding: Finding, query: ResolvedQuery, confidence: float, config: RobustRules = DEFAULT_RULES
 ) -> None:
-    """Refuses an answer that is little better than a guess.
+    """Refuses an answer that is little better than a guess: expected to be right for less than half of the time.
+
+    That each of several states is right may be less likely than that: then its `confidence` says so.
 
     Raises:
         DeclineError: TOO_UNCERTAIN, with the margin.
     """
     # A number of things is told with its sigma, however unlikely it is that none of many verdicts is wrong.
     if not finding.states or query.kind == "count" or confidence >= config.least_confidence:
+        return
+    lasting = [max(state.end - state.start, 1e-9) for state in finding.states]
+    right = sum(p * s for p, s in zip(finding.chances, lasting, strict=True))
+    if len(lasting) > 1 and right >= config.least_confidence * sum(lasting):
         return
     margin = ""
     if finding.margin is not None:
