@@ -74,6 +74,17 @@ def test_published_wording():
     )
 
 
+def test_is_there_any():
+    names = {"subject": "car", "object": None, "viewer": "robot"}
+    rows = {"satisfying": [{"track": "12", "label": "car 12"}], "undecided": [], "of": "motion", "asked": "moving"}
+    none = {**rows, "satisfying": []}
+    one = states("1")
+    assert word(one, "count", names, 1.0, form="yes_no", details=rows).startswith("Yes: ")
+    assert word(one, "count", names, 0.0, form="yes_no", details=none).startswith("No: ")
+    assert word(one, "count", names, 0.0, form="yes_no", details={**none, "undecided": ["3"]}).startswith("Not known: ")
+    assert not word(one, "count", names, 1.0, details=rows).startswith("Yes")
+
+
 @pytest.mark.parametrize(
     "labels, kind, asked, recent, truth",
     [

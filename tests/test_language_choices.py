@@ -88,6 +88,8 @@ MOTION_CHOICES = ["not moving", "right", "towards the camera", "left"]
         ("moving_direction", "behind", MOTION_CHOICES, 2),
         ("moving_direction", "front|left", MOTION_CHOICES, 3),
         ("moving_direction", "front", MOTION_CHOICES, -1),
+        ("direction_prediction", "behind", ["left", "towards", "right", "away"], 1),
+        ("speed_comparison", "second_faster", ["Faster", "Slower", "The same"], 1),
         ("direction_prediction", "front", ["coming closer", "going further away", "left"], 1),
         ("direction_prediction", "behind", ["backwards", "forwards", "both ways", "not moving"], 0),
         ("position", "front|left", ["in front of me", "behind me"], 0),
@@ -177,6 +179,16 @@ def test_a_winner_without_a_name_is_its_id():
 )
 def test_counts(choices, value, expected):
     assert chosen("count", str(value), choices, value=value) == expected
+
+
+def test_counts_of_any_and_which():
+    rows = {"satisfying": [{"track": "12", "label": "car 12"}], "undecided": []}
+    assert chosen("count", "1", ["Yes", "No"], value=1.0, form="yes_no", details=rows) == 0
+    assert chosen("count", "0", ["Yes", "No"], value=0.0, form="yes_no") == 1
+    unsure = {"satisfying": [], "undecided": [{"track": "3", "label": "bus 3"}]}
+    assert chosen("count", "0", ["Yes", "No"], value=0.0, form="yes_no", details=unsure) == -1
+    assert chosen("count", "1", ["the bus", "the car", "neither"], value=1.0, form="which", details=rows) == 1
+    assert chosen("count", "1", ["1", "2"], value=1.0, form="which", details=rows) == 0
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ CASES = [
     ("from the camera perspective, what direction is the car moving towards?", "direction_prediction", "car", None, "camera", "open", None, True),
     ("which direction is the car going with respect to the cyclist?", "direction_prediction", "car", None, "cyclist", "open", None, True),
     # nearer, to the side, in depth
-    ("how far is the nearest point of the truck from me?", "nearest_distance", "truck", "robot", "robot", "open", "value", True),
+    ("how far is the nearest point of the truck from me?", "nearest_distance", "truck", "robot", "robot", "open", "value", False),
     ("how much closer did the car get to the bus?", "distance_change", "car", "bus", "robot", "open", "value", False),
     ("by how much did the distance between the car and the bus change?", "distance_change", "car", "bus", "robot", "open", "value", False),
     ("did the car end up closer to me?", "distance_change", "car", "robot", "robot", "yes_no", "decreasing", False),
@@ -225,6 +225,13 @@ def test_times(text, times, in_scene):
 )
 def test_where_it_goes_and_which_way_it_went(text, kind):
     assert parse(text).query.kind == kind
+
+
+def test_the_nearest_point_now_is_that_of_one_instant():
+    """Over a window the one stands where it was at the start, the other where it is at the end."""
+    assert parse("how far is the nearest point of the truck from me?").times.window_in(0.0, 9.0) == (9.0, 9.0)
+    windowed = parse("how far is the nearest point of the truck from me between 2 and 5 s?")
+    assert windowed.query.window == (2.0, 5.0)
 
 
 def test_a_window_from_outside_replaces_what_the_text_says():

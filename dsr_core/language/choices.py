@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dsr_core.errors import DeclineError
 from dsr_core.language.amounts import read_amount, read_count
 from dsr_core.language.options import option_labels, speaks_of
-from dsr_core.language.verdict import faster, holds, is_true, merged
+from dsr_core.language.verdict import faster, holds, is_any, is_true, merged
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.vocabulary import DIRECTION_KINDS, VOCABULARY
 
@@ -52,7 +52,7 @@ def match_choice(
     texts = _without_letters(_checked(choices))
     names, details = names or {}, details or {}
     if kind == "count":
-        fitting = [] if value is None else [i for i, text in enumerate(texts) if read_count(text) == round(value)]
+        fitting = _counted(texts, value, form, details)
     elif VOCABULARY[kind].many:
         fitting = _winners(states, texts, names, details)
     else:
@@ -137,6 +137,22 @@ def _yes_no(text: str) -> bool | None:
 
 
 # --- options as things and numbers -----------------------------------------------------------------------------------
+
+
+def _counted(texts: list[str], value: float | None, form: str, details: Mapping) -> list[int]:
+    """Options that are the number, or say whether there is one, or which it is."""
+    if value is None:
+        return []
+    if form == "yes_no" and any(_yes_no(text) is not None for text in texts):
+        return [
+            i for i, text in enumerate(texts) if _yes_no(text) is not None and _yes_no(text) is is_any(value, details)
+        ]
+    if form == "which":
+        rows = [row for row in details.get("satisfying", ()) if isinstance(row, Mapping)]
+        named = [i for i, text in enumerate(texts) if any(speaks_of(text, str(row.get("label"))) for row in rows)]
+        if named:
+            return named
+    return [i for i, text in enumerate(texts) if read_count(text) == round(value)]
 
 
 def _winners(states, texts: list[str], names: Mapping[str, str | None], details: Mapping) -> list[int]:

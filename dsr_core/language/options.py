@@ -35,7 +35,7 @@ _NOT_MOVING = re.compile(
 #: What comes closer to the one who looks moves backward in its frame.
 _TO_VIEWER = re.compile(
     r"\b(?:towards?|closer to|to) (?:the )?(?:camera|viewer|me|us|you|robot|observer)\b"
-    r"|\b(?:coming|getting|moving) closer\b",
+    r"|\b(?:coming|getting|moving) closer\b|^towards?$",
     re.IGNORECASE,
 )
 _FROM_VIEWER = re.compile(
@@ -101,7 +101,8 @@ def _comparison(text: str, names: Mapping[str, str | None], asked) -> str | None
     first = position_of(text, names.get("subject"), r"\b(?:former|first)\b")
     second = position_of(text, names.get("object"), r"\b(?:latter|second)\b")
     if first == second:
-        return None
+        alone = re.fullmatch(r"(?:it (?:is|was) )?(faster|quicker|slower)(?: than it)?", text) if first < 0 else None
+        return None if alone is None else "second_faster" if alone[1] == "slower" else "first_faster"
     subject_leads = second < 0 or 0 <= first < second
     slower = re.search(r"\bslower\b", text) or (asked == "slower" and not re.search(r"\b(?:faster|quicker)\b", text))
     return "first_faster" if subject_leads != bool(slower) else "second_faster"

@@ -110,9 +110,12 @@ class Reading:
         return self._parsed(Query(kind, who, whom, viewpoint, self.times.window), sentence, asked)
 
     def _parsed(self, query: Query, sentence: Sentence, asked) -> ParsedQuestion:
-        present = sentence.now and not _PAST_OR_WHOLE.search(self.text)
-        recent = self.times.now or (present and self.times == Times())
-        return ParsedQuestion(query, sentence.form, asked, recent, self.times.last_s, self.times)
+        present, times = sentence.now and not _PAST_OR_WHOLE.search(self.text), self.times
+        if query.kind == "nearest_distance" and present and times in (Times(), Times(now=True)):
+            # Over the last seconds the one would stand where it was at their start, the other where it is at their end.
+            times = Times(ago_s=0.0)
+        recent = times.now or (present and times == Times())
+        return ParsedQuestion(query, sentence.form, asked, recent, times.last_s, times)
 
     def _asked(self, sentence: Sentence, groups: dict):
         """What is asked about; False where the words for it mean nothing."""

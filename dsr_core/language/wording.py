@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from dsr_core.language.phrases import Told, number_with_unit, the
-from dsr_core.language.verdict import DIRECTIONS, faster, is_true
+from dsr_core.language.verdict import DIRECTIONS, faster, is_any, is_true
 from dsr_core.language.who_moves import trend_of, who_moves
 from dsr_core.language.words import WORDS
 from dsr_core.reasoning.answer import State
@@ -68,9 +68,12 @@ def word(
         details: More of the answer, by kind.
     """
     if kind in WORDS:
-        return WORDS[kind](
-            Told(states, kind, names, value, sigma, unit, form, asked, motion or {}, recent, at_s, details or {})
-        )
+        told = Told(states, kind, names, value, sigma, unit, form, asked, motion or {}, recent, at_s, details or {})
+        text = WORDS[kind](told)
+        if kind == "count" and form == "yes_no":
+            verdict = {True: "Yes", False: "No", None: "Not known"}[is_any(value, details)]
+            text = f"{verdict}: {text[0].lower()}{text[1:]}"
+        return text
     verdict = None
     if form == "yes_no" and asked is not None:
         verdict = "Yes" if is_true(states, kind, asked, recent) else "No"
