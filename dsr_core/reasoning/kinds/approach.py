@@ -76,6 +76,10 @@ def _last_second(scene: Scene, query: ResolvedQuery, config: RobustRules) -> tup
     if query.window is not None:
         first, last = max(first, query.window[0]), min(last, query.window[1])
     start = last - 2.0 * config.speed_half_window_s
+    for agent in (query.subject, query.reference):
+        if agent.track is not None:  # seen now and then: up to twice as long, for as many samples as it takes
+            track = agent.track.between(last - 4.0 * config.speed_half_window_s, last + 1e-9)
+            start = min(start, *track.stamps_s[track.observed][-config.min_samples :][:1])
     # A window without common time is left as it is, for the message that says when the things were seen.
     return (max(start, first), last) if last > first else query.window
 
