@@ -361,3 +361,9 @@ def test_real_things_are_ranked_as_their_labels_lie():
         agree += answer.states[0].label == order[0] or least[answer.states[0].label] - least[order[0]] < 0.3
         assert answer.value == pytest.approx(least[answer.states[0].label], abs=0.5)
     assert asked > 4 and agree == asked
+
+
+def test_a_name_that_things_have_is_not_taken_wider():
+    people = [fake_track("1", "pedestrian", (5, 0, 0)), fake_track("2", "cyclist", (8, 0, 0))]
+    assert ask(fake_scene(*people), query("count", {"label": "pedestrians", "select": "all"})).value == 1.0
+    assert ask(fake_scene(*people), query("count", {"label": "people", "select": "all"})).value == 2.0

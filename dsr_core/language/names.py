@@ -48,6 +48,7 @@ _IRREGULAR = {
 _OWN_SINGULAR = ("ss", "us", "is")
 
 
+@lru_cache(maxsize=65536)
 def normalise_name(text: str) -> str:
     """A name in lower case without articles, possessive, plural and punctuation: "The Forklifts'" -> "forklift"."""
     text = re.sub(r"['’]s\b|['’]", "", str(text).lower())

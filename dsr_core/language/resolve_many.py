@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsr_core.errors import DeclineError
-from dsr_core.language.names import same_class, without_article
+from dsr_core.language.names import class_match, normalise_name, same_class, without_article
 from dsr_core.language.resolve import names_there, seen_in
 from dsr_core.reasoning.agents import Agent
 from dsr_core.reasoning.query import Who
@@ -22,11 +22,20 @@ def named(who: Who) -> str:
 def resolve_many(scene: Scene, who: Who, window: tuple[float, float] | None = None) -> tuple[Agent, ...]:
     """All tracks that `who` names and that were seen in the window, in the order of their first being seen.
 
+    Where some have that very name, those that a wider name also fits are left out: cyclists are no pedestrians of a
+    data set that knows both.
+
     Raises:
         DeclineError: NO_SUCH_OBJECT or NOT_OBSERVED, with candidates.
     """
     label = named(who)
-    fitting = [t for t in scene.tracks.values() if label == "anything" or t.id == label or same_class(label, t.label)]
+    fitting = list(scene.tracks.values())
+    if label != "anything":
+        fitting = [t for t in fitting if t.id == label or same_class(label, t.label)]
+        name = normalise_name(label)
+        of_that_name = [t for t in fitting if normalise_name(t.label) == name]
+        if of_that_name:
+            fitting = [t for t in fitting if t.id == label or class_match(label, t.label) == "same"]
     if not fitting:
         raise DeclineError("NO_SUCH_OBJECT", f"nothing called {label!r} has been seen", names_there(scene))
     seen = fitting if window is None else [t for t in fitting if seen_in(t, window)]
