@@ -263,9 +263,10 @@ def _answer(
     if "winner" in finding.details:
         names["winner"] = finding.details["winner"]
     asked = {"form": parsed.form, "asked": parsed.asked, "recent": parsed.recent}
-    confidence = _confidence(parsed, finding)
+    verdict = _verdict_confidence(parsed, finding)
     if rules == "robust":
-        require_confident(finding, resolved, confidence, config)
+        require_confident(finding, resolved, verdict, config)
+    confidence = finding.confidence if verdict is None else verdict
     sentence = word(
         finding.states,
         resolved.kind,
@@ -282,7 +283,14 @@ def _answer(
     index, probabilities = -1, ()
     if choices:
         index, probabilities = match_choice(
-            finding.states, finding.value, resolved.kind, choices, names=names, confidence=confidence, **asked
+            finding.states,
+            finding.value,
+            resolved.kind,
+            choices,
+            names=names,
+            confidence=confidence,
+            details=finding.details,
+            **asked,
         )
         if index < 0:
             raise DeclineError(
@@ -314,10 +322,10 @@ def _answer(
     )
 
 
-def _confidence(parsed: ParsedQuestion, finding: Finding) -> float:
-    """Of a yes/no question the probability that the verdict is right, else that the states are."""
+def _verdict_confidence(parsed: ParsedQuestion, finding: Finding) -> float | None:
+    """Of a yes/no question the probability that yes or no is right, None of others."""
     if parsed.form != "yes_no" or parsed.asked is None or not finding.states:
-        return finding.confidence
+        return None
     return verdict_confidence(
         finding.states, parsed.query.kind, parsed.asked, finding.chances, finding.others, parsed.recent
     )

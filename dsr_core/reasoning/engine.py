@@ -15,7 +15,7 @@ from dsr_core.reasoning.kinds import REGISTRY
 from dsr_core.reasoning.kinds.base import Found, ResolvedQuery
 from dsr_core.reasoning.kinds.published import PUBLISHED
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
-from dsr_core.reasoning.vocabulary import VOCABULARY, Kind
+from dsr_core.reasoning.vocabulary import DIRECTION_KINDS, VOCABULARY, Kind
 from dsr_core.reasoning.window import check_window
 from dsr_core.scene import Scene
 
@@ -94,22 +94,33 @@ def find(scene: Scene, query: ResolvedQuery, rules: str = "robust", config: Robu
     )
 
 
-def require_confident(
-    finding: Finding, query: ResolvedQuery, confidence: float, config: RobustRules = DEFAULT_RULES
-) -> None:
-    """Refuses an answer that is little better than a guess: expected to be right for less than half of the time.
+def expected_share(finding: Finding) -> float:
+    """Share of the time for which the states are expected to be right.
 
-    That each of several states is right may be less likely than that: then its `confidence` says so.
+    That all of several states are right may be much less likely; the `confidence` says so.
+    """
+    lasting = [max(state.end - state.start, 1e-9) for state in finding.states]
+    return sum(p * s for p, s in zip(finding.chances, lasting, strict=True)) / sum(lasting)
+
+
+def require_confident(
+    finding: Finding, query: ResolvedQuery, verdict: float | None = None, config: RobustRules = DEFAULT_RULES
+) -> None:
+    """Refuses an answer that is little better than a guess.
+
+    Args:
+        verdict: Of a yes/no question the probability that yes or no is right; else the states are judged.
 
     Raises:
         DeclineError: TOO_UNCERTAIN, with the margin.
     """
     # A number of things is told with its sigma, however unlikely it is that none of many verdicts is wrong.
-    if not finding.states or query.kind == "count" or confidence >= config.least_confidence:
+    if not finding.states or query.kind == "count":
         return
-    lasting = [max(state.end - state.start, 1e-9) for state in finding.states]
-    right = sum(p * s for p, s in zip(finding.chances, lasting, strict=True))
-    if len(lasting) > 1 and right >= config.least_confidence * sum(lasting):
+    sure = verdict if verdict is not None else max(finding.confidence, expected_share(finding))
+    # A direction is several decisions: with one side in doubt the others still say much.
+    sides = 2 if query.kind in DIRECTION_KINDS and verdict is None else 1
+    if sure >= config.least_confidence**sides:
         return
     margin = ""
     if finding.margin is not None:
@@ -120,7 +131,7 @@ def require_confident(
     raise DeclineError(
         "TOO_UNCERTAIN",
         f"the {query.kind.replace('_', ' ')} of {query.subject.label} is too close to call: {found}{margin}, is only"
-        f" {100 * confidence:.0f} % sure; ask about another window or a nearer thing",
+        f" {100 * sure:.0f} % sure; ask about another window or a nearer thing",
     )
 
 
