@@ -62,7 +62,15 @@ class WorldModel:
         stamp_ns = self._check_order(frame.stamp_ns)
         stamp_s = self._memory.seconds(stamp_ns)
         samples = self._tracker.step(stamp_s, frame.observations)
-        self._memory.append(stamp_ns, samples, frame.T_world_camera, frame.T_world_base, frame.K, frame.image_size)
+        self._memory.append(
+            stamp_ns,
+            samples,
+            frame.T_world_camera,
+            frame.T_world_base,
+            frame.K,
+            frame.image_size,
+            frame.T_world_frames,
+        )
         self._newest_ns = stamp_ns
 
     def _check_order(self, stamp_ns: int) -> int:

@@ -148,6 +148,8 @@ class Scene:
         image_size: (width, height) in pixels, or None.
         ego_sigma_m: One-sigma noise of the ego positions in metres. It is shared by everything seen at one time, so it
             cancels between things and matters only for motion in the world; track covariances do not hold it.
+        frames: Name -> (T, 4, 4) of other frames (x forward, y left, z up; optical ones by their name) to world, NaN
+            where unknown.
     """
 
     stamps_s: np.ndarray
@@ -160,6 +162,7 @@ class Scene:
     K: np.ndarray | None = None
     image_size: tuple[int, int] | None = None
     ego_sigma_m: float = 0.0
+    frames: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
         stamps = np.asarray(self.stamps_s, float)
@@ -175,6 +178,10 @@ class Scene:
                 if T.shape != (len(stamps), 4, 4):
                     raise SceneError(f"{name} has shape {T.shape}, expected ({len(stamps)}, 4, 4): one pose a stamp")
                 object.__setattr__(self, name, T)
+        object.__setattr__(self, "frames", {name: np.asarray(T, float) for name, T in self.frames.items()})
+        for name, T in self.frames.items():
+            if T.shape != (len(stamps), 4, 4):
+                raise SceneError(f"frame {name!r} has shape {T.shape}, not ({len(stamps)}, 4, 4): one pose a stamp")
 
     @classmethod
     def from_world_to_camera(cls, *, T_camera_world: np.ndarray, **fields) -> Scene:
@@ -202,6 +209,7 @@ class Scene:
             stamps_s=self.stamps_s[:n],
             T_world_camera=None if self.T_world_camera is None else self.T_world_camera[:n],
             T_world_base=None if self.T_world_base is None else self.T_world_base[:n],
+            frames={name: T[:n] for name, T in self.frames.items()},
             tracks={i: t for i, t in tracks.items() if len(t)},
         )
 
@@ -238,6 +246,7 @@ class Scene:
             tracks=tracks,
             T_world_camera=pose(self.T_world_camera),
             T_world_base=pose(self.T_world_base),
+            frames={name: pose(T) for name, T in self.frames.items()},
             ego_sigma_m=scale * self.ego_sigma_m,
         )
 
@@ -257,12 +266,14 @@ class Scene:
             "metric": bool(self.metric),
             "image_size": self.image_size,
             "ego_sigma_m": float(self.ego_sigma_m),
+            "frames": list(self.frames),
             "tracks": [_track_head(t) for t in self.tracks.values()],
         }
         arrays = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8), "stamps_s": self.stamps_s}
         for name in ("T_world_camera", "T_world_base", "K"):
             if getattr(self, name) is not None:
                 arrays[name] = getattr(self, name)
+        arrays |= {f"frame{i}": T for i, T in enumerate(self.frames.values())}
         for i, track in enumerate(self.tracks.values()):
             for name in (*_SAMPLED, "size_lwh_m"):
                 if getattr(track, name) is not None:
@@ -315,6 +326,7 @@ class Scene:
             metric=head["metric"],
             image_size=tuple(head["image_size"]) if head["image_size"] else None,
             ego_sigma_m=head["ego_sigma_m"],
+            frames={name: arrays[f"frame{i}"] for i, name in enumerate(head.get("frames", ()))},
         )
 
 

@@ -49,6 +49,12 @@ def add(verbs) -> None:
         action="store_true",
         help="compare names by meaning where no synonym fits (recordings only; needs the extra names)",
     )
+    parser.add_argument(
+        "--frames",
+        nargs="+",
+        metavar="FRAME",
+        help="TF frames of a bag that the question may look from or ask about, as frame:NAME",
+    )
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="longest wait for --service, seconds")
 
 
@@ -66,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
         config = RobustRules.from_yaml(args.rules_file) if args.rules_file else DEFAULT_RULES
         model = LanguageModelConfig.from_environment(args.language_model, args.language_model_name)
         args.source = source
-        scene = open_recording(args).scene(progress=show_progress(args))
+        options = {"viewer_frames": args.frames} if args.frames else {}
+        scene = open_recording(args, **options).scene(progress=show_progress(args))
         answer = ask(
             scene,
             question if query is None else query,
@@ -116,8 +123,11 @@ def _window(args: argparse.Namespace) -> tuple[float, float] | None:
 
 
 def _ask_service(args: argparse.Namespace, question: str | None, query: dict | None, window) -> dict:
-    if args.until is not None or args.sequence or args.detections:
-        raise QueryError("--until, --sequence and --detections are for recordings; the service knows the present")
+    if args.until is not None or args.sequence or args.detections or args.frames:
+        raise QueryError(
+            "--until, --sequence, --detections and --frames are for recordings; the service knows the present, and the"
+            " observer has the parameter viewer_frames"
+        )
     if args.language_model or args.language_model_name or args.name_embedding:
         raise QueryError(
             "--language-model and --name-embedding are for recordings; a node has the parameters language_model_url and"

@@ -40,8 +40,8 @@ def print_json(data) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-def open_recording(args: argparse.Namespace, path: str | None = None, sequence: str | None = None):
-    """The source that the arguments name."""
+def open_recording(args: argparse.Namespace, path: str | None = None, sequence: str | None = None, **options):
+    """The source that the arguments name, with more options of its reader."""
     from dsr_core.sources import open_source
 
-    return open_source(path or args.source, sequence=sequence or args.sequence, detections=args.detections)
+    return open_source(path or args.source, sequence=sequence or args.sequence, detections=args.detections, **options)

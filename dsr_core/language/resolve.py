@@ -10,7 +10,7 @@ from dsr_core.errors import DeclineError
 from dsr_core.language.attributes import who_of
 from dsr_core.language.names import class_match, ego_name, normalise_name, same_class, without_article
 from dsr_core.language.select import select
-from dsr_core.reasoning.agents import Agent
+from dsr_core.reasoning.agents import FRAME_PREFIX, Agent
 from dsr_core.reasoning.quantities import Viewer
 from dsr_core.reasoning.query import EGO_NAMES, Who
 from dsr_core.reasoning.window import INSTANT_HALF_WINDOW_S, is_instant
@@ -25,9 +25,10 @@ MAX_BOX_GAP_S = 0.25
 def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None, viewer: Viewer | None = None) -> Agent:
     """Finds the agent that `who` names.
 
-    A name is tried as "robot", "camera", "map", then as a track id, then as "<label> <id>", then as a label (things of
-    that very class go before those that a wider name also fits), then as a name that chooses ("the nearest car"). Where
-    a label fits several things, those seen in the window are taken; several of them are ambiguous.
+    A name is tried as "robot", "camera", "map", then as a track id, then as a frame ("frame:tool0", or its bare name),
+    then as "<label> <id>", then as a label (things of that very class go before those that a wider name also fits),
+    then as a name that chooses ("the nearest car"). Where a label fits several things, those seen in the window are
+    taken; several of them are ambiguous.
 
     Args:
         scene: What is known.
@@ -77,11 +78,14 @@ def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None, v
 
 
 def by_name(scene: Scene, name: str) -> Agent | None:
-    """ "robot", a track's id, or "<label> <id>"; None for any other name."""
+    """ "robot", a track's id, a frame, or "<label> <id>"; None for any other name."""
     if name.lower() in EGO_NAMES:
         return Agent(name.lower())
     if name in scene.tracks:
         return Agent(name, scene.tracks[name])
+    frame = _frame(scene, name)
+    if frame is not None:
+        return Agent(f"{FRAME_PREFIX}{frame}")
     if ego_name(name):
         return Agent(ego_name(name))
     match = re.fullmatch(r"(?:(.*?)\s+)?(?:number\s+|id\s+|#)?(\S+)", name)
@@ -90,6 +94,15 @@ def by_name(scene: Scene, name: str) -> Agent | None:
         if match[1].lower() in ("track", "object", "thing", "id", "number") or same_class(match[1], track.label):
             return Agent(track.id, track)
     return None
+
+
+def _frame(scene: Scene, name: str) -> str | None:
+    """The frame that a name means: "frame:tool0" (known or not), or "tool0", "the frame tool0" where it is known."""
+    if name.startswith(FRAME_PREFIX):
+        return name[len(FRAME_PREFIX) :].strip().lstrip("/")
+    match = re.fullmatch(r"(?:tf )?frame (\S+)|(\S+) frame", name, re.IGNORECASE)
+    bare = (match[1] or match[2] if match else name).lstrip("/")
+    return bare if bare in scene.frames else None
 
 
 def fitting_tracks(scene: Scene, label: str | None) -> list[Track]:
@@ -137,7 +150,8 @@ def names_there(scene: Scene) -> tuple[str, ...]:
         counts[track.label] = counts.get(track.label, 0) + 1
     few = len(scene.tracks) <= MAX_CANDIDATES
     names = [_describe(t) for t in scene.tracks.values()] if few else list(counts)
-    return ("robot", "camera", *names)[:MAX_CANDIDATES]
+    frames = [f"{FRAME_PREFIX}{name}" for name in scene.frames]
+    return ("robot", "camera", *frames, *names)[:MAX_CANDIDATES]
 
 
 def seen_in(track: Track, window: tuple[float, float]) -> bool:

@@ -12,13 +12,15 @@ from dsr_core.reasoning.noise import middle
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 from dsr_core.scene import Scene, Track
 
+FRAME_PREFIX = "frame:"
+
 
 @dataclass(frozen=True, eq=False)
 class Agent:
-    """A resolved WHO: the robot, the camera, the map, or a track.
+    """A resolved WHO: the robot, the camera, the map, another frame, or a track.
 
     Attributes:
-        name: "robot", "camera", "map", or the track's id.
+        name: "robot", "camera", "map", "frame:" with the name of a frame, or the track's id.
         track: The track, or None.
     """
 
@@ -27,8 +29,16 @@ class Agent:
 
     @property
     def label(self) -> str:
-        """How a person would call it: "robot", "car 12"."""
+        """How a person would call it: "robot", "frame tool0", "car 12"."""
+        if self.frame is not None:
+            return f"frame {self.frame}"
         return self.name if self.track is None else f"{self.track.label} {self.track.id}"
+
+    @property
+    def frame(self) -> str | None:
+        """Name of the frame in `Scene.frames` that it is, or None."""
+        is_frame = self.track is None and self.name.startswith(FRAME_PREFIX)
+        return self.name[len(FRAME_PREFIX) :] if is_frame else None
 
     @property
     def length_m(self) -> float | None:
@@ -62,8 +72,8 @@ def span(scene: Scene, agent: Agent) -> tuple[float, float]:
     if agent.name == "map" and agent.track is None:
         return -np.inf, np.inf
     if agent.track is None:
-        _require_pose(scene, agent)
-        return float(scene.stamps_s[0]), float(scene.stamps_s[-1])
+        stamps_s, _, _ = _known_poses(scene, agent)
+        return float(stamps_s[0]), float(stamps_s[-1])
     observed = agent.track.observed
     if not observed.any():
         raise DeclineError("NOT_OBSERVED", f"{agent.label} was never observed", ())
@@ -82,7 +92,7 @@ def _require_pose(scene: Scene, agent: Agent) -> None:
 
 
 def poses(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
-    """Poses (N, 4, 4) of the robot, camera or map, body axes (x forward, y left, z up) to world, at `stamps_s` (N,).
+    """Poses (N, 4, 4) of anything but a track, body axes (x forward, y left, z up) to world, at `stamps_s` (N,).
 
     Where only the camera's pose is known the camera stands for the robot, and the other way round.
 
@@ -99,14 +109,27 @@ def poses(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
 
 
 def _known_poses(scene: Scene, agent: Agent) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Stamps (T,) and poses (T, 4, 4) of the robot or the camera, and whether its axes are optical ones.
+    """Stamps (T,) and poses (T, 4, 4) of the robot, the camera or a frame, and whether its axes are optical ones.
 
     Raises:
         DeclineError: NO_POSE.
     """
-    _require_pose(scene, agent)
-    optical = scene.T_world_base is None or (agent.name == "camera" and scene.T_world_camera is not None)
-    return scene.stamps_s, scene.T_world_camera if optical else scene.T_world_base, optical
+    if agent.frame is None:
+        _require_pose(scene, agent)
+        optical = scene.T_world_base is None or (agent.name == "camera" and scene.T_world_camera is not None)
+        return scene.stamps_s, scene.T_world_camera if optical else scene.T_world_base, optical
+    T = scene.frames.get(agent.frame)
+    known = None if T is None else np.isfinite(T).all(axis=(1, 2))
+    if known is None or not known.any():
+        raise DeclineError(
+            "NO_POSE",
+            f"no pose of the frame {agent.frame!r} is known; name it among the viewer frames, and publish /tf from"
+            f" {scene.world_frame} to it",
+            tuple(f"{FRAME_PREFIX}{name}" for name in scene.frames),
+        )
+    # REP 103: an optical frame says so in its name.
+    optical = "optical" in agent.frame
+    return (scene.stamps_s, T, optical) if known.all() else (scene.stamps_s[known], T[known], optical)
 
 
 def places_at(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
