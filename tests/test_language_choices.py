@@ -116,6 +116,13 @@ def test_the_dominant_side_decides():
     sides = ["left", "front", "right"]
     assert chosen("direction", "front|left", sides, details={"dominant": "front"}) == 1
     assert chosen("direction", "front|left", sides, details={"dominant": "above"}) == -1
+    # by its bearing, left positive; in the middle neither counts
+    assert chosen("direction", "front|left", sides, value=math.radians(30)) == 1
+    assert chosen("direction", "front|left", sides, value=math.radians(60)) == 0
+    assert chosen("direction", "front|left", sides, value=math.radians(43)) == -1
+    assert chosen("direction", "behind|right", ["behind", "right"], value=math.radians(-100)) == 1
+    assert chosen("direction", "behind|left", ["left", "behind"], value=math.radians(170)) == 1
+    assert chosen("position", "front|left", sides, value=12.0, details={"bearing_rad": 1.2}) == 0
     # what held last counts for the present, no part counts for a history
     assert chosen("direction", ["behind", "front|left"], ["left", "behind"], recent=True) == 0
     assert chosen("direction", ["right", "front|left"], ["left", "right"]) == -1
@@ -156,7 +163,8 @@ def test_either_of_two_labels():
 )
 def test_the_winner_of_a_ranking(choices, expected):
     details = {"ranking": [{"track": "12", "value": 2.0}, {"track": "3", "value": 5.0}]}
-    names = {"subject": "anything", "winner": "car 12"}
+    details["winner"] = "car 12"
+    names = {"subject": "anything"}
     assert chosen("nearest", "12", choices, names=names, details=details) == expected
 
 

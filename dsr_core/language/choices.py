@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,8 @@ from dsr_core.reasoning.vocabulary import DIRECTION_KINDS, VOCABULARY
 
 MAX_OPTIONS = 26
 MAX_OPTION_CHARACTERS = 2000
+#: So near to the middle of two sides neither is the dominant one.
+_MIDDLE_RAD = math.radians(5.0)
 #: Kinds whose value has a sign that nobody says: "by how much did it turn?".
 _UNSIGNED = ("turning", "lateral_change", "depth_change", "distance_change")
 
@@ -35,12 +38,12 @@ def match_choice(
     Understood are numbered states ("A. (1) Become larger. (2) Keep nearly constant."), plain words ("getting closer"),
     labels ("increasing", "Front|Left"), "yes" and "no", names ("the car"), counts ("three"), and numbers with a unit
     ("5 m", "30 cm", "90 degrees"): the nearest is taken. Of a direction between two options ("left" and "front" for
-    "front|left") the only one that is a part of it is taken, else the dominant one where `details` name it.
+    "front|left") the only one that is a part of it is taken, else the dominant one.
 
     Args:
         states, value, details: What was found.
         kind, form, asked, recent: What was asked.
-        names: "subject" and "object" as "car 12"; "winner" for who is nearest.
+        names: "subject" and "object" as "car 12".
         confidence: Probability that the states are right.
 
     Returns:
@@ -58,7 +61,7 @@ def match_choice(
     else:
         fitting = _nearest_amounts(texts, kind, value, asked, details)
         if fitting is None:
-            fitting = _fitting(states, kind, texts, form, asked, names, recent, details)
+            fitting = _fitting(states, kind, texts, form, asked, names, recent, _dominant(kind, value, details))
     return (fitting[0] if len(fitting) == 1 else -1), _probabilities(fitting, len(texts), confidence)
 
 
@@ -91,7 +94,7 @@ def _without_letters(texts: list[str]) -> list[str]:
 # --- options as states -----------------------------------------------------------------------------------------------
 
 
-def _fitting(states, kind, texts, form, asked, names, recent, details) -> list[int]:
+def _fitting(states, kind, texts, form, asked, names, recent, dominant) -> list[int]:
     options = [option_labels(kind, text, names, asked) for text in texts]
     labels = merged([s.label for s in states])
     said = [_yes_no(text) for text in texts]
@@ -114,7 +117,7 @@ def _fitting(states, kind, texts, form, asked, names, recent, details) -> list[i
     if recent:
         fits = [i for i, option in enumerate(options) if option == [states[-1].label]]
     if not fits and kind in DIRECTION_KINDS and (recent or len(labels) == 1):
-        fits = _parts(states[-1].label, kind, options, details.get("dominant"))
+        fits = _parts(states[-1].label, kind, options, dominant)
     if not fits and form == "which" and kind == "speed_comparison":
         fits = [i for i, option in enumerate(options) if option == [faster(states, recent)]]
     if not fits and form == "yes_no":
@@ -129,6 +132,16 @@ def _parts(label: str, kind: str, options: list[list[str] | None], dominant: str
     if len(parts) > 1 and dominant is not None:
         parts = [i for i in parts if options[i] == [dominant]] or parts
     return parts
+
+
+def _dominant(kind: str, value: float | None, details: Mapping) -> str | None:
+    """The side on which a direction lies most: as found, else by its bearing."""
+    if "dominant" in details or kind not in DIRECTION_KINDS:
+        return details.get("dominant")
+    bearing = details.get("bearing_rad", value if VOCABULARY[kind].unit == "rad" else None)
+    if bearing is None or abs(abs(math.remainder(bearing, math.pi / 2)) - math.pi / 4) < _MIDDLE_RAD:
+        return None
+    return ("front", "left", "behind", "right")[round(bearing / (math.pi / 2)) % 4]
 
 
 def _yes_no(text: str) -> bool | None:
@@ -160,7 +173,7 @@ def _winners(states, texts: list[str], names: Mapping[str, str | None], details:
     if not states:
         return []
     winner_id = states[-1].label
-    winner = names.get("winner") or winner_id
+    winner = names.get("winner") or details.get("winner") or winner_id
     others = tuple(str(row.get("track")) for row in details.get("ranking", ()) if isinstance(row, Mapping))
     others = tuple(other for other in others if other != winner_id)
     return [i for i, text in enumerate(texts) if speaks_of(text, winner, others)]
