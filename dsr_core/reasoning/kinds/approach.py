@@ -79,7 +79,7 @@ def _last_second(scene: Scene, query: ResolvedQuery, config: RobustRules) -> tup
     for agent in (query.subject, query.reference):
         if agent.track is not None:  # seen now and then: up to twice as long, for as many samples as it takes
             track = agent.track.between(last - 4.0 * config.speed_half_window_s, last + 1e-9)
-            start = min(start, *track.stamps_s[track.observed][-config.min_samples :][:1])
+            start = min((start, *track.stamps_s[track.observed][-config.min_samples :][:1]))
     # A window without common time is left as it is, for the message that says when the things were seen.
     return (max(start, first), last) if last > first else query.window
 
