@@ -22,7 +22,8 @@ _NOT_IN_NAMES = frozenset(
     " respect respective ever again still away between degrees forwards backwards clockwise counter-clockwise"
     " uphill downhill upwards downwards other same turn turns turned placed moved put picked poured start ever closest"
     " nearest cross crossed overtook parked whom came comes come"
-    " got everyone everybody somebody nobody within apart total".split()
+    " got longer quickly slowly rapidly suddenly recently directly straight"
+    " everyone everybody somebody nobody within apart total".split()
 )
 _NOUNS_IN_ING = frozenset(
     "thing building ceiling ring king wing string railing sitting crossing painting awning ping pong parking".split()
@@ -102,7 +103,7 @@ def who_mentioned(text: str | None, boxes: Boxes, at: float | None = None, loose
             return who
         return None
     who = {"box": boxes[int(marks[0])][1]}
-    if name and name.lower().split()[-1] not in ("object", "thing"):
+    if name and name.lower() not in PRONOUNS and name.lower().split()[-1] not in ("object", "thing"):
         who["label"] = name
     if at is not None:
         who["at"] = at

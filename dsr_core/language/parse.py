@@ -96,6 +96,19 @@ _HOW_MANY_UNITS = re.compile(
     r"|\b(how) many degrees(?= )|\bhow many (?:seconds|minutes)(?= (?:until|till|before|ago)\b)",
     re.IGNORECASE,
 )
+#: Other words for the same.
+_SAME = tuple(
+    (re.compile(pattern, re.IGNORECASE), plain)
+    for pattern, plain in (
+        (r"^(?:at |for )?(?:what|which) time (?=is\b|are\b|was\b|were\b|did\b|does\b|do\b|will\b)", "when "),
+        (r"^for how long ", "how long "),
+        (
+            r"^(?:the )?(?:current )?(distance|speed|velocity|position|location|orientation|heading|displacement)"
+            r" (?=(?:to|from|between|of) )",
+            r"what is the \1 ",
+        ),
+    )
+)
 _OR_NOT = re.compile(r",? (?:or not|yes or no|true or false)$", re.IGNORECASE)
 #: "with respect to the sink, where is the fridge?"
 _WITH_RESPECT = re.compile(r"^(?:with respect|in relation|relative|compared) to ([^,]{1,80}), (.+)$", re.IGNORECASE)
@@ -124,6 +137,8 @@ def _checked(text) -> str:
     text = _IN_UNITS.sub("", text)
     text = _OR_NOT.sub("", text)
     text = _HOW_MANY_UNITS.sub(lambda m: "how far" if m[1] else "how much" if m[3] else "how long", text)
+    for pattern, plain in _SAME:
+        text = pattern.sub(plain, text)
     text = _WITH_RESPECT.sub(r"\2 with respect to \1", text)
     return _AGAIN.sub(lambda m: " or has " if m[1].lower() in ("has", "have") else " or ", text)
 

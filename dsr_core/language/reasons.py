@@ -85,9 +85,10 @@ REASONS = (
         r"\bto (?:go|get|see|enter|exit|face|reach|access|put|look|pick|rinse|dispose|start|jump|work|avoid|switch)\b",
     ),
     _reason(
-        "how near is near",
-        'nobody says how near "near" is; ask how far it is',
-        "next_to beside near close_to adjacent_to alongside touching",
+        "vague words",
+        'nobody says how near "near" is, or how fast "fast"; ask how far or how fast it is',
+        "next_to beside near close_to adjacent_to alongside touching far_away slowly quickly",
+        r"\b(?:going|moving|driving) (?:very |too )?(?:fast|slow)\b",
     ),
     _reason(
         "limits",
@@ -102,6 +103,7 @@ REASONS = (
         "both same_direction opposite_direction* each_other leading which_of_the_two",
         r"\bwhich (?:one|thing)? ?(?:approaches|is (?:nearer|closer|farther|further|approaching|the faster))\b",
         r"\b(?:approach\w*|coming closer) .*\bfaster\b",
+        r"\b(?:closer|nearer|farther|further|bigger|larger)\b.*\bthan\b",
         r"^(?:is|are|was|were|did|does|do) (?:[\w-]+ ){1,6}and the ",
     ),
     _reason(

@@ -50,7 +50,7 @@ SENTENCES = (
     _open("which way is A turning?", r"{which} {be} {A} (?:turning|steering|veering)(?: to| towards| in)?", "turning", now=True),
     _open("how much did A turn?", r"(?:by )?(?:how much|(?:how|what) (?:far|angle|large an angle)) (?:(?:did|does|do) {A} turn|(?:has|have) {A2} turned)(?: by)?", "turning", "value"),
     _yes_no("did A turn left?", r"(?:{did} {A} (?:turn|steer|veer|make a turn|take a turn)|(?:has|have) {A2} turned) {side}|{did} {A3} make a {side2} turn", "turning"),
-    _yes_no("is A turning left?", r"{be} {A} (?:turning|steering|veering|making a turn) {side}", "turning", now=True),
+    _yes_no("is A turning left?", r"{be} {A} (?:(?:turning|steering|veering|making a turn) {side}|making a {side2} turn)", "turning", now=True),
     _yes_no("did A turn?", r"{did} {A} (?:ever )?(?:turn(?: at all)?|make a turn|change (?:its|his|her|their) direction)|(?:has|have) {A2} turned", "turning", _TURNS),
     _yes_no("is A turning?", r"{be} {A} (?:turning|making a turn)", "turning", _TURNS, now=True),
     _yes_no("did A go straight?", r"{did} {A} (?:go|drive|move|walk|keep|stay|continue) (?:going |driving )?straight(?: on| ahead| on ahead)?", "turning", "straight"),

@@ -17,7 +17,7 @@ SENTENCES = (
     _open("is A in view or occluded?", rf"(?:{{be}}|can) {{A}} (?:be )?(?:{_VIEW}|seen|{_HIDDEN}|{_OUT}) or (?:{_HIDDEN}|{_OUT}|{_VIEW}|not)(?: seen)?", "visibility", now=True),
     _open("how long was A in view?", rf"(?:how long|for how long|how many seconds) (?:(?:{{be}}|has|have) {{A}} (?:been )?(?:{_VIEW}|seen)|(?:did|could|can) {{robot}} see {{A2}})", "visibility", "value"),
     _open("when was A in view?", rf"when (?:{{be}} {{A}} (?:{_VIEW}|seen|{_HIDDEN}|{_OUT})|(?:did|could|can) {{robot}} see {{A2}}|{{did}} {{A3}} (?:come into|leave|go out of) (?:view|sight|the picture|the frame))", "visibility"),
-    _yes_no("is A in view?", rf"(?:{{be}}|has|have) {{A}} (?:been )?(?:still )?(?:{_VIEW}|seen)", "visibility", "in_view", now=True),
+    _yes_no("is A in view?", rf"(?:{{be}}|has|have) {{A}} (?:(?:been )?(?:still )?(?:{_VIEW}|seen)|still (?:there|here|around))", "visibility", "in_view", now=True),
     _yes_no("can you see A?", r"(?:can|could|do|does|did) {robot} (?:still |ever )?see {A}", "visibility", "in_view", now=True),
     _yes_no("did A stay in view?", rf"{{did}} {{A}} (?:stay|remain|keep) {_VIEW}", "visibility", "in_view"),
     _yes_no("is A occluded?", rf"(?:{{be}}|has|have|did|does) {{A}} (?:been |become |get )?(?:still )?{_HIDDEN}", "visibility", "occluded", now=True),
