@@ -11,8 +11,11 @@ import numpy as np
 
 from dsr_core.errors import DeclineError
 from dsr_core.reasoning.agents import Agent
-from dsr_core.reasoning.engine import ResolvedQuery, find
+from dsr_core.reasoning.certainty import verdict_confidence
+from dsr_core.reasoning.engine import ResolvedQuery, find, require_confident
 from dsr_core.reasoning.quantities import Viewer
+from dsr_core.reasoning.verdict import is_true
+from dsr_core.reasoning.vocabulary import VOCABULARY
 from dsr_core.scene import Scene, Track
 from dsr_core.sources import open_source
 
@@ -115,6 +118,8 @@ class Case:
         labels, chances, right: Of each state its label, raw probability, and whether it is true (None: cannot tell).
         confidence: Calibrated.
         window_right: Whether the longest state is the window's label, None where the window has none.
+        refused: The answer was too close to call.
+        verdict_right, verdict_confidence, verdict_refused: The same where `asked` made it a yes/no question.
     """
 
     recording: str
@@ -126,6 +131,19 @@ class Case:
     right: tuple[bool | None, ...] = ()
     confidence: float = 0.0
     window_right: bool | None = None
+    refused: bool = False
+    verdict_right: bool | None = None
+    verdict_confidence: float = 0.0
+    verdict_refused: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether there was an answer."""
+        return not self.declined and not self.refused
+
+    @property
+    def verdict_given(self) -> bool:
+        return not self.declined and not self.verdict_refused
 
 
 def recordings(data: Path) -> list[tuple[str, Path, str | None]]:
@@ -239,19 +257,25 @@ def cases(name, path, sequence, all_worse, count: int, seed: int = 0, kinds=KIND
                 ):
                     continue
                 question = replace(question, ids=ids)
-            yield ask_one(name, worse.name, asked, truth, question)
+            yield ask_one(name, worse.name, asked, truth, question, rng)
 
 
-def ask_one(name, worse, scene, truth: FullTruth, question: Question) -> Case:
-    """Asks the engine and judges its states."""
+def ask_one(name, worse, scene, truth: FullTruth, question: Question, rng) -> Case:
+    """Asks the engine and judges its states, and the yes or no to a label of its kind."""
+    query = question.resolved(scene)
     try:
-        found = find(scene, question.resolved(scene))
+        found = find(scene, query)
     except DeclineError as error:
         return Case(name, worse, question, error.code)
     states = found.states
     right = tuple(truth.holds(question, s.label, s.start, s.end) for s in states)
     label = truth.label(question)
     longest = max(states, key=lambda s: s.end - s.start).label
+    labels = [name for name in VOCABULARY[question.kind].labels if "|" not in name]
+    asked = longest if rng.random() < 0.5 else labels[rng.integers(len(labels))]
+    said = is_true(states, question.kind, asked)
+    true = truth.verdict(question, asked, found.window)
+    sure = verdict_confidence(states, question.kind, asked, found.chances, found.others)
     return Case(
         name,
         worse,
@@ -262,4 +286,16 @@ def ask_one(name, worse, scene, truth: FullTruth, question: Question) -> Case:
         right,
         found.confidence,
         None if label is None else longest == label,
+        _refuses(found, query, None),
+        None if true is None else said == true,
+        sure,
+        _refuses(found, query, sure),
     )
+
+
+def _refuses(found, query, verdict: float | None) -> bool:
+    try:
+        require_confident(found, query, verdict)
+    except DeclineError:
+        return True
+    return False

@@ -14,6 +14,8 @@ import numpy as np
 #: A change counts beyond this fraction (docs/kinds.md) of the quantity, or of the thing's length.
 FRACTION = 0.05
 SIDE, SIDE_KEPT = 0.3, 0.25
+#: Kinds whose one state speaks of the whole window.
+WHOLE = ("displacement", "distance_change", "lateral_change", "depth_change", "closest_approach")
 #: States last at least this long: what goes another way for less at the ends of a state is part of it.
 LEAST_S = 0.5
 #: Share of the samples of a state that must have its sides.
@@ -141,6 +143,16 @@ class Truth:
             if getattr(self, f"_{q.kind}")(q, label, q.window, q.window):
                 return label
         return None
+
+    def verdict(self, q, asked: str, window) -> bool | None:
+        """Whether the answer to "is it `asked`?" over the window is yes; None where that is not clear."""
+        if q.kind in ("direction", "orientation"):
+            share = self.share(q, asked)
+            return None if 0.4 < share < 0.6 else share >= 0.5
+        if q.kind in WHOLE:
+            return self.holds(q, asked, *window)
+        label = self.label(q)
+        return None if label is None else label == asked
 
     def share(self, q, sides: str) -> float:
         """Share of the window's samples that have the sides asked about ("front" is true of "front|left")."""
