@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsr_core.reasoning.agents import Agent
-from dsr_core.reasoning.noise import change_sigma, middle, white_sigma
+from dsr_core.reasoning.noise import change_sigma, middle
 from dsr_core.reasoning.rules import RobustRules
 from dsr_core.scene import Scene
+
+#: By degrees of freedom.
+_MEDIAN_CHI_SQUARE = {1: 0.4549, 2: 1.3863, 3: 2.366}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,7 @@ def read_at(stamps_s, values, sigma, at_s: float, white: float, rules: RobustRul
 
     Args:
         stamps_s: (T,) seconds. values: (T, k). sigma: (T,) one-sigma of a sample. at_s: time asked for.
-        white: One-sigma of the part of the noise that is new at every sample.
+        white: One-sigma of the part of the noise that is new at every sample (`white_of`).
     """
     t, x = stamps_s, values
     k = int(np.searchsorted(t, at_s))
@@ -97,8 +100,24 @@ def read_at(stamps_s, values, sigma, at_s: float, white: float, rules: RobustRul
 
 
 def white_of(values, sigma, rules: RobustRules) -> float:
-    """One-sigma of the white part of the noise of a series (T, k) with samples of `sigma` (T,)."""
-    return white_sigma(values, middle(sigma), rules)
+    """One-sigma of a component of the white noise of a series (T, k <= 3) with samples of `sigma` (T,)."""
+    return white_at_most(values, middle(sigma) * math.sqrt(1.0 - rules.drift_share))
+
+
+def white_at_most(values, most: float) -> float:
+    """One-sigma of a component of the noise that is new at every sample, at most `most`.
+
+    As `noise.white_sigma`, but of vectors it is read off the lengths of the second differences, which no frame
+    changes: their squares are 6 variances times a chi-square of as many degrees of freedom, whose median is known.
+
+    Args:
+        values: (T, k) evenly sampled series, k at most 3.
+    """
+    if len(values) < 8:
+        return most
+    bends = values[2:] - 2.0 * values[1:-1] + values[:-2]
+    squares = np.einsum("ti,ti->t", bends, bends)
+    return min(most, math.sqrt(middle(squares) / (6.0 * _MEDIAN_CHI_SQUARE[values.shape[1]])))
 
 
 def change_between(stamps_s, values, sigma, start_s: float, end_s: float, rules: RobustRules) -> Change:

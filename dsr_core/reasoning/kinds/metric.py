@@ -18,10 +18,10 @@ from dsr_core.reasoning.agents import Agent, motion
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.boxes import box_motion, distance_to_box
 from dsr_core.reasoning.decide import Decision, decide_change, decide_moved
-from dsr_core.reasoning.ends import Change, change_between, read_at, stamps_near, white_of
+from dsr_core.reasoning.ends import Change, change_between, read_at, stamps_near, white_at_most, white_of
 from dsr_core.reasoning.kinds.base import Found, ResolvedQuery
 from dsr_core.reasoning.kinds.series import require_certain
-from dsr_core.reasoning.noise import ROUNDING, change_sigma, middle, probability, white_sigma
+from dsr_core.reasoning.noise import ROUNDING, change_sigma, middle, probability
 from dsr_core.reasoning.rules import RobustRules
 from dsr_core.reasoning.states import direction_states, motion_states
 from dsr_core.reasoning.way import way_length
@@ -63,8 +63,7 @@ def find_path_length(scene: Scene, query: ResolvedQuery, config: RobustRules) ->
         lo, hi = np.searchsorted(driver, [t[0] - 1e-9, t[-1] + 1e-9])
         stamps = driver[lo:hi]
         positions = motion(scene, query.subject, stamps).positions_m
-    # Here all of the noise may be white: what is not taken off makes the way longer.
-    white = white_sigma(positions, typical / math.sqrt(1.0 - config.drift_share), config)
+    white = white_at_most(positions, typical)  # here all of the noise may be white: it makes the way longer
     value = way_length(stamps, positions, white, moving, config) if moving else 0.0
     duration = sum(end - start for start, end in moving) or float(t[-1] - t[0])
     samples = max(len(stamps) * duration / float(t[-1] - t[0]), 2.0)
