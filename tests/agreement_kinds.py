@@ -30,7 +30,8 @@ SEEN = {
     "position": oracle_presence.position,
     "crossing": oracle_events.crossing,
 }
-RARE = ("crossing", "overtaking")
+#: Classes that other classes belong to in English (a box truck is a truck and a large vehicle), and no class.
+WIDER = ("truck", "large_vehicle", "vehicle", "person", "dontcare")
 
 
 class KindTally:
@@ -67,6 +68,11 @@ class KindTally:
         n, right = sum(self.asked.values()), sum(self.right.values())
         lines.append(f"{'all':40s} {n:7d} {n - right:7d} {100 * right / max(n, 1):8.2f}%")
         return "\n".join(lines)
+
+
+#: Two names of one class.
+SAME = {"pedestrian": ("pedestrian", "person")}
+NEAR_M = 50.0
 
 
 def name_of(kind, clear):
@@ -154,6 +160,10 @@ def check_view(scene, tally, rng, subject, viewer, start, end):
 
 
 def check_rare(scene, tally, subject, other, start, end):
+    middle = (start + end) / 2
+    p, q = (thing.p[int(np.abs(thing.t - middle).argmin())] for thing in (subject, other))
+    if np.abs(p - q).max() > NEAR_M:
+        return
     cut = together(start, end, subject, other)
     if not cut:
         return
@@ -171,7 +181,11 @@ def check_many(scene, tally, rng, known, tracks, start, end):
     seen = [t for t in tracks if len(t.rows(start, end))]
     classes = sorted({t.label for t in seen})
     sets = [("anything", seen)] if len(seen) == len([t for t in scene.tracks.values() if _seen(t, start, end)]) else []
-    sets += [({"label": c, "select": "all"}, [t for t in seen if t.label == c]) for c in classes if c != "dontcare"]
+    sets += [
+        ({"label": c, "select": "all"}, [t for t in seen if t.label in SAME.get(c, (c,))])
+        for c in classes
+        if c not in WIDER
+    ]
     window = [start, end]
     for subject, things in sets:
         references = [known["robot"]]

@@ -14,7 +14,7 @@ from tests.oracle_clear import Clear
 #: A crossing goes at least this far off the viewer's forward axis.
 ACROSS = math.pi / 6
 
-
+#: Words in the class of what rolls on steered wheels.
 STEERED = ("car", "van", "truck", "bus", "tram", "vehicle", "trailer", "cycl")
 
 
@@ -55,7 +55,8 @@ def turning(scene, subject: Body):
     total = ends[1] - ends[0]
     tolerance = 3 * subject.heading_sigma + 0.05 + abs(float(yaw[-1] - yaw[-4])) + abs(float(yaw[3] - yaw[0]))
     if any(word in subject.label for word in STEERED) and moves(scene, subject) != "moving":
-        return None  # the label of a parked car may wander
+        # The label of a parked car may wander, but the car does not turn.
+        return Clear(only="straight") if moves(scene, subject) == "still" else None
     if np.ptp(yaw) < 0.13:
         return Clear(only="straight", value=float(total), tolerance=tolerance)
     along = np.sign(total) * yaw

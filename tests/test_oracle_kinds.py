@@ -20,20 +20,30 @@ def assert_agreement(tally, at_least):
         assert tally.rate(kind) >= 0.99, (kind, [d for d in tally.differences if d[0].split(":")[0] == kind][:5])
 
 
-@pytest.mark.parametrize("length_s", [2.0, 4.0, 8.0])
-def test_agreement_on_all_kitti_sequences(length_s):
+#: Clear cases that all sequences must give, by kind; overtaking and crossing are rare (39 and 173 in all windows).
+AT_LEAST = {
+    **{k: 300 for k in ("displacement", "path_length", "turning", "nearest_distance", "distance_change", "facing")},
+    **{k: 300 for k in ("closest_approach", "closest_distance", "following", "overtaking", "crossing", "position")},
+    **{k: 300 for k in ("moving_direction", "lateral_change", "depth_change", "visibility", "last_seen", "count")},
+    **{k: 60 for k in ("nearest", "farthest", "fastest_receding")},
+    **{k: 10 for k in ("fastest", "slowest", "fastest_approaching")},
+}
+
+
+@pytest.mark.parametrize("length_s, stride_s", [(2.0, 4.0), (4.0, 4.0), (8.0, 8.0)])
+def test_agreement_on_all_kitti_sequences(length_s, stride_s):
     root = shared("kitti_tracking")
     tally, rng = KindTally(), np.random.default_rng(0)
     for sequence in sorted(p.stem for p in (root / "oxts").glob("*.txt")):
-        check_kinds(dsr_core.load_scene(root, sequence=sequence), tally, rng, length_s, stride_s=length_s)
-    assert_agreement(tally, {})
+        check_kinds(dsr_core.load_scene(root, sequence=sequence), tally, rng, length_s, stride_s)
+    assert_agreement(tally, AT_LEAST if length_s == 4.0 else {})
 
 
 def test_agreement_on_argoverse():
     tally, rng = KindTally(), np.random.default_rng(0)
     for log in LOGS:
-        check_kinds(dsr_core.load_scene(shared(f"av2/{log}")), tally, rng, 3.0, stride_s=3.0, things_per_window=10)
-    assert_agreement(tally, {})
+        check_kinds(dsr_core.load_scene(shared(f"av2/{log}")), tally, rng, 3.0, 3.0, things_per_window=8)
+    assert_agreement(tally, {k: 20 for k in ("crossing", "overtaking", "following", "facing", "nearest", "count")})
 
 
 def test_a_moment_out_of_sight_at_an_end_of_the_window_is_no_state():
