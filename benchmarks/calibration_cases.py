@@ -184,10 +184,10 @@ def _worse_track(track: Track, worse: Worse, rng) -> Track:
     )
 
 
-def matches(found: Scene, truth: Scene, window) -> dict[str, str]:
-    """Truth id -> id of the track that follows it all through the window."""
+def matches(found: Scene, truth: Scene, wanted, window) -> dict[str, str]:
+    """Truth id -> id of the track that follows it all through the window, of the wanted things that have one."""
     pairs: dict[str, tuple[int, str]] = {}
-    labelled = {i: t.between(*window) for i, t in truth.tracks.items()}
+    labelled = {i: truth.tracks[i].between(*window) for i in wanted}
     for id, whole in found.tracks.items():
         track = whole.between(*window)
         track = track[track.observed]
@@ -251,10 +251,9 @@ def cases(name, path, sequence, all_worse, count: int, seed: int = 0, kinds=KIND
         )
         for question in questions(scene, rng, count * (3 if worse.detector else 1), kinds):
             if worse.detector:
-                ids = matches(asked, scene, question.window)
-                if not {w for w in (question.subject, question.object, question.viewer) if w in scene.tracks} <= set(
-                    ids
-                ):
+                wanted = {w for w in (question.subject, question.object, question.viewer) if w in scene.tracks}
+                ids = matches(asked, scene, wanted, question.window)
+                if wanted != set(ids):
                     continue
                 question = replace(question, ids=ids)
             yield ask_one(name, worse.name, asked, truth, question, rng)
