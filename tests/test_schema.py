@@ -123,6 +123,8 @@ QUERIES = [
     {"kind": "motion", "subject": "car", "viewpoint": {"mode": "sideways"}},
     {"kind": "motion", "subject": "car", "viewpoint": 3},
     {"kind": "speed_comparison", "subject": "car"},
+    {"kind": "count", "subject": "car", "of": "speed_comparison", "asked": "same"},
+    {"kind": "count", "subject": "car", "of": "speed_comparison", "asked": "same", "object": "robot"},
     {"kind": "speed_comparison", "subject": "car", "object": None},
     [],
     "motion",

@@ -168,6 +168,8 @@ class Query:
             if not isinstance(self.of, str) or self.of not in VOCABULARY or VOCABULARY[self.of].many:
                 countable = [k.name for k in VOCABULARY.values() if k.labels]
                 raise QueryError(f"of = {self.of!r} is no kind that one thing can have; known: {', '.join(countable)}")
+            if VOCABULARY[self.of].compares and self.object is None:
+                raise QueryError(f"count of {self.of!r} needs an object to compare each thing with")
             if self.asked is None:
                 raise QueryError(f"count of {self.of!r} needs the label that is counted in asked")
         if self.asked is None:
