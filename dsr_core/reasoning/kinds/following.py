@@ -124,7 +124,7 @@ def _conditions(a: Motion, b: Motion, place, distance, own, speeds, length_m: fl
     swing = own / distance
     first, second = (np.maximum(s.mps, 1e-12) for s in speeds)
     shares = [s.sigma_mps / mps for s, mps in zip(speeds, (first, second), strict=True)]
-    aside = min(rules.beside_lengths * length_m, 1e300) / distance
+    aside = min(rules.beside_lengths * length_m, 1e100) / distance
     # A thing at one's own place is not ahead.
     bearing = np.where(swing > rules.uncertain_angle_rad, math.pi, bearing)
     slack = [
