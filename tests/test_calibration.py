@@ -232,6 +232,12 @@ def test_several_states_are_told_where_most_of_the_time_is_sure():
 # --- what would change it ---------------------------------------------------------------------------------------------
 
 
+def test_a_side_is_sure_where_the_other_is_not():
+    states = (State("front|left", 0, 2),)
+    asked = [verdict_confidence(states, "direction", side, (0.05,), ("left",)) for side in ("left", "front")]
+    assert asked == pytest.approx([0.75 * SUREST, 0.05 * SUREST])
+
+
 @given(speed=st.floats(0.3, 3.0))
 def test_what_would_change_the_answer(speed):
     scene = fake_scene(fake_track(start=(30, 0, 0), velocity=(-speed, 0, 0)))

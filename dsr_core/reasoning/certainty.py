@@ -23,8 +23,8 @@ def verdict_confidence(
     """Probability that the yes or no which follows from the states is right.
 
     A state counts with its chance p where the label next to its own would turn the answer; where only a label farther
-    off would ("no, it does not get closer" of a distance that grows), two decisions must be wrong: 1 - (1 - p)^2; and
-    not at all where no label would.
+    off would ("no, it does not get closer" of a distance that grows), two decisions must be wrong: 1 - (1 - p)^2, and no
+    less than three quarters, for of what is left most goes to the label next to it; not at all where no label would.
 
     Args:
         states, kind, asked, recent: As in `is_true`.
@@ -43,5 +43,5 @@ def verdict_confidence(
         if near is not None and turns(k, near):
             counted.append(chance)
         elif any(turns(k, label) for label in labels if label != states[k].label):
-            counted.append(chance if near is None else 1.0 - (1.0 - chance) ** 2)
+            counted.append(chance if near is None else 1.0 - min((1.0 - chance) ** 2, 0.25))
     return math.prod(counted, start=SUREST)

@@ -114,13 +114,12 @@ def require_confident(
     Raises:
         DeclineError: TOO_UNCERTAIN, with the margin.
     """
-    # A number of things is told with its sigma, however unlikely it is that none of many verdicts is wrong.
-    if not finding.states or query.kind == "count":
+    # A number of things is told with its sigma, however unlikely it is that none of many verdicts is wrong. A direction
+    # is several decisions: with one side in doubt the others still say much (and noise of the angle is judged before).
+    if not finding.states or query.kind == "count" or (query.kind in DIRECTION_KINDS and verdict is None):
         return
     sure = verdict if verdict is not None else max(finding.confidence, expected_share(finding))
-    # A direction is several decisions: with one side in doubt the others still say much.
-    sides = 2 if query.kind in DIRECTION_KINDS and verdict is None else 1
-    if sure >= config.least_confidence**sides:
+    if sure >= config.least_confidence:
         return
     margin = ""
     if finding.margin is not None:
