@@ -52,7 +52,7 @@ def load_scene(path: str | Path, sequence: str | None = None, detections: str | 
 def ask(
     scene: Scene,
     question: str | Query | dict,
-    choices: Sequence[str] | None = None,
+    choices: Sequence[str | float] | None = None,
     rules: str = "robust",
     until: float | None = None,
     viewpoint: str | None = None,
@@ -68,7 +68,7 @@ def ask(
     Args:
         scene: What is known.
         question: English, a `Query`, a query's JSON form, or what `parse` or `read_question` made of a text.
-        choices: Options of a multiple-choice question.
+        choices: Options of a multiple-choice question: texts, or numbers.
         rules: "robust" or "dsr".
         until: Use nothing later than this second.
         viewpoint: Whose eyes (WHO), in place of what the text says; ignored for a typed query.
@@ -98,6 +98,8 @@ def ask(
         check_window(scene, parsed.query.window)
         # The published rules sample the whole recording, also for the present: its last seconds hold too few samples.
         resolved = _resolve(scene, parsed, RECENT_S if rules == "robust" else math.inf)
+        if parsed.asked == "first":
+            parsed = replace(parsed, asked=resolved.subjects[0].name)
         _check_fresh(scene, resolved, parsed, now_s, stale_s)
         finding = find(scene, resolved, rules, config)
         answer = _answer(scene, parsed, resolved, finding, choices, rules, now_s, config)
@@ -122,8 +124,8 @@ def _check_request(choices, rules, backend, until, viewpoint) -> None:
         )
     if choices is not None:
         texts = isinstance(choices, Sequence) and not isinstance(choices, (str, bytes))
-        if not texts or not all(isinstance(c, str) for c in choices):
-            raise QueryError(f"choices = {choices!r} must be a list of texts")
+        if not texts or not all(isinstance(c, (str, int, float)) and not isinstance(c, bool) for c in choices):
+            raise QueryError(f"choices = {choices!r} must be a list of texts or numbers")
     if until is not None:
         check_number(until, "until")
     if viewpoint is not None and not isinstance(viewpoint, (str, dict)):
@@ -231,11 +233,12 @@ def _check_fresh(
     scene: Scene, query: ResolvedQuery, parsed: ParsedQuestion, now_s: float, stale_s: float | None
 ) -> None:
     """Refuses to speak of the present or of "the last 3 s" from old data; a fixed window is about the past."""
-    if stale_s is None or (query.window is not None and not parsed.recent and parsed.last_s is None):
+    present = parsed.recent or parsed.times.ago_s == 0.0
+    if stale_s is None or (query.window is not None and not present and parsed.last_s is None):
         return
-    who = () if VOCABULARY[query.kind].unseen or not parsed.recent else (query.subject, query.other)
+    who = () if VOCABULARY[query.kind].unseen or not present else (query.subject, query.other)
     things = [a for a in who if a is not None and a.track is not None]
-    if parsed.recent and query.subjects:  # the newest of many things will do
+    if present and query.subjects:  # the newest of many things will do
         things = [max(query.subjects, key=lambda a: span(scene, a)[1]), *things[1:]]
     seen_s = min([scene.end_s, *(span(scene, a)[1] for a in things)])
     if now_s - seen_s > stale_s:
@@ -294,7 +297,7 @@ def _answer(
         )
         if index < 0:
             raise DeclineError(
-                "TOO_UNCERTAIN", f"no option, or more than one, says what was found: {sentence}", tuple(choices)
+                "TOO_UNCERTAIN", f"no option, or more than one, says what was found: {sentence}", tuple(map(str, choices))
             )
     return Answer(
         answer=sentence,
@@ -305,7 +308,7 @@ def _answer(
         margin=finding.margin,
         unit=finding.unit,
         confidence=confidence,
-        choice=choices[index] if index >= 0 else None,
+        choice=str(choices[index]) if index >= 0 else None,
         choice_index=index,
         choice_probabilities=tuple(probabilities),
         viewpoint={

@@ -57,7 +57,12 @@ def match_choice(
     if kind == "count":
         fitting = _counted(texts, value, form, details)
     elif VOCABULARY[kind].many:
-        fitting = _winners(states, texts, names, details)
+        said = [_yes_no(text) for text in texts]
+        if form == "yes_no" and asked is not None and any(s is not None for s in said):
+            truth = is_true(states, kind, asked)
+            fitting = [i for i, s in enumerate(said) if s is truth]
+        else:
+            fitting = _winners(states, texts, names, details)
     else:
         fitting = _nearest_amounts(texts, kind, value, asked, details)
         if fitting is None:

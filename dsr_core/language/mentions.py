@@ -39,6 +39,7 @@ _COLOURS = frozenset(
     "black white red green blue yellow orange brown grey gray silver pink purple gold beige golden".split()
 )
 _NOT_LAST = frozenset("the a an my your his her their its of and to by in on out from with at for".split())
+_NOT_FIRST = frozenset("in on at to from of by with behind beside under over between through across around".split())
 _ARTICLES = frozenset("the a an my your our his her their".split())
 #: "Which way" and "which side" are no sets of things.
 _NOT_SETS = (["way"], ["direction"], ["side"], ["hand"], ["time"], ["place"])
@@ -112,7 +113,7 @@ def who_mentioned(text: str | None, boxes: Boxes, at: float | None = None, loose
 
 def set_mentioned(text: str | None) -> Who | None:
     """The set that "which car" or "how many of the cars" speaks of; None when it is no name."""
-    name = without_article(re.sub(r"^of (?=.)", "", tidy(text or "anything")))
+    name = without_article(re.sub(r"^of (?=.)", "", tidy(text or "anything"), flags=re.IGNORECASE))
     if name.lower() in EVERYTHING:
         return "anything"
     if (
@@ -128,7 +129,7 @@ def set_mentioned(text: str | None) -> Who | None:
 
 def is_name(words: list[str]) -> bool:
     """Whether the words (in lower case) can name a thing: short, and without verbs or words of change."""
-    if not 0 < len(words) <= _MAX_NAME_WORDS or words[-1] in _NOT_LAST:
+    if not 0 < len(words) <= _MAX_NAME_WORDS or words[-1] in _NOT_LAST or words[0] in _NOT_FIRST:
         return False
     for k, word in enumerate(words):
         after = words[k + 1] if k + 1 < len(words) else ""

@@ -37,7 +37,8 @@ class ParsedQuestion:
         asked: What a yes/no question asks about: a label; labels of which any will do, with "|" between them ("did it
             turn?": "turning_left|turning_right"; in kinds of directions "front|left" is one label); or labels in
             order ("from in front to behind-left"). In an open question the number or time that is wanted: "value"
-            for "how far", "when", "where"; "faster" or "slower" for "which is …"; else None.
+            for "how far", "when", "where"; "faster" or "slower" for "which is …"; "first" where it is asked whether
+            the first of two things is the nearest, farthest, …; else None.
         recent: It speaks of the present without a time, so the last seconds are meant.
         last_s: Length of "the last … seconds", or None.
         times: All that it says about time; `times.window_in` gives the window where `times.relative`.
@@ -147,7 +148,11 @@ class Reading:
         return who
 
     def _read_many(self, sentence: Sentence, groups: dict, asked, other: str | None) -> ParsedQuestion | None:
-        who = {"label": "person", "select": "all"} if "who" in groups else set_mentioned(_first(groups, "N", "N2"))
+        if "A" in groups:
+            pair = [self._name(groups["A"]), self._name(groups["A2"])]
+            who = None if None in pair else {"among": pair}
+        else:
+            who = {"label": "person", "select": "all"} if "who" in groups else set_mentioned(_first(groups, "N", "N2"))
         if "place" in groups:
             place = _split_place(groups["place"], alone=True)
             if place is None:
@@ -168,7 +173,7 @@ class Reading:
             viewpoint = self.viewpoint if self.viewpoint is not None else Viewpoint()
         labels = asked if sentence.kind == "count" else None
         query = Query(sentence.kind, who, whom, viewpoint, self.times.window, asked=labels, of=sentence.of)
-        return self._parsed(query, sentence, None)
+        return self._parsed(query, sentence, asked if sentence.asked == "first" else None)
 
     # --- whose eyes --------------------------------------------------------------------------------------------------
 

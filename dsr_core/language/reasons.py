@@ -99,7 +99,7 @@ REASONS = (
     ),
     _reason(
         "two named things",
-        'ranks and rates are told among all things of a class; ask "which car is approaching fastest?", or about one',
+        'name them both: "which is approaching me faster, the car or the bus?"',
         "both same_direction opposite_direction* each_other leading which_of_the_two",
         r"\bwhich (?:one|thing)? ?(?:approaches|is (?:nearer|closer|farther|further|approaching|the faster))\b",
         r"\b(?:approach\w*|coming closer) .*\bfaster\b",

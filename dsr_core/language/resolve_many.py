@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dsr_core.errors import DeclineError
 from dsr_core.language.names import class_match, normalise_name, same_class, without_article
-from dsr_core.language.resolve import names_there, seen_in
+from dsr_core.language.resolve import names_there, resolve, seen_in
 from dsr_core.reasoning.agents import Agent
 from dsr_core.reasoning.query import Who
 from dsr_core.scene import Scene
@@ -15,6 +15,8 @@ EVERYTHING = frozenset("anything everything something all things thing objects o
 
 def named(who: Who) -> str:
     """The set as a person would call it: "anything", "car"."""
+    if isinstance(who, dict) and "among" in who:
+        return " and ".join(named(one) for one in who["among"])
     label = who if isinstance(who, str) else who.get("label")
     return "anything" if label is None or label.lower() in EVERYTHING else without_article(label)
 
@@ -23,11 +25,13 @@ def resolve_many(scene: Scene, who: Who, window: tuple[float, float] | None = No
     """All tracks that `who` names and that were seen in the window, in the order of their first being seen.
 
     Where some have that very name, those that a wider name also fits are left out: cyclists are no pedestrians of a
-    data set that knows both.
+    data set that knows both. `{"among": [...]}` gives those things, in that order.
 
     Raises:
-        DeclineError: NO_SUCH_OBJECT or NOT_OBSERVED, with candidates.
+        DeclineError: NO_SUCH_OBJECT, AMBIGUOUS_OBJECT or NOT_OBSERVED, with candidates.
     """
+    if isinstance(who, dict) and "among" in who:
+        return tuple(resolve(scene, one, window) for one in who["among"])
     label = named(who)
     fitting = list(scene.tracks.values())
     if label != "anything":

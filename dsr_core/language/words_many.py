@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsr_core.language.names import normalise_name, noun
-from dsr_core.language.phrases import Told, number_with_unit, the
+from dsr_core.language.phrases import Told, number_with_unit, said, the
 from dsr_core.language.words_presence import place
 from dsr_core.reasoning.vocabulary import DIRECTION_KINDS
 
@@ -80,13 +80,13 @@ def ranked_by_distance(told: Told) -> str:
     verb = "is" if instant else "came" if near else "was"
     degree = ("nearest to" if instant else "closest to") if near else "farthest from"
     text = f"{_winner(told)} {verb} {degree} {told.other} {_when(told)}{number}{at}{_runner_up(told)}"
-    return f"{text[0].upper()}{text[1:]}."
+    return said(told, text)
 
 
 def ranked_by_speed(told: Told) -> str:
     number = f", at {told.number} on average" if told.number else ""
     text = f"{_winner(told)} was the {told.kind} {_when(told)}{number}{_runner_up(told)}"
-    return f"{text[0].upper()}{text[1:]}."
+    return said(told, text)
 
 
 def ranked_by_rate(told: Told) -> str:
@@ -98,7 +98,7 @@ def ranked_by_rate(told: Told) -> str:
     second = number_with_unit(abs(ranking[1]["value"]), None, told.unit) if doing else ""
     then = f"; next is {the(ranking[1]['label'])}, {second}" if second else ""
     text = f"{_winner(told)} {does} {told.other} fastest {_when(told)}{number}{then}"
-    return f"{text[0].upper()}{text[1:]}."
+    return said(told, text)
 
 
 def count(told: Told) -> str:

@@ -11,6 +11,8 @@ from dsr_core.reasoning.vocabulary import KINDS, VOCABULARY, is_label
 
 EGO_NAMES = ("robot", "camera", "map")
 MAX_ASKED = 8
+#: Most things that `{"among": [...]}` can list.
+MAX_AMONG = 20
 #: Orders of which `rank` takes the first, the second, …
 RANKED = (
     "nearest",
@@ -89,6 +91,18 @@ def _check_who(value, name: str) -> Who:
     return {k: v for k, v in value.items() if v is not None}
 
 
+def _check_subject(value, many: bool) -> Who:
+    """WHO, or for kinds of many things also {"among": [WHO, WHO, ...]}: just these."""
+    if not isinstance(value, dict) or "among" not in value:
+        return _check_who(value, "subject")
+    among = value["among"]
+    if not many:
+        raise QueryError("subject.among belongs to kinds of many things (nearest, fastest_approaching, count, ...)")
+    if set(value) != {"among"} or not isinstance(among, (list, tuple)) or not 2 <= len(among) <= MAX_AMONG:
+        raise QueryError(f"subject = {value!r} must be {{'among': [two to {MAX_AMONG} things]}}")
+    return {"among": [_check_who(who, f"subject.among[{i}]") for i, who in enumerate(among)]}
+
+
 @dataclass(frozen=True)
 class Viewpoint:
     """Whose eyes a question is seen through.
@@ -133,7 +147,7 @@ class Query:
     def __post_init__(self):
         if not isinstance(self.kind, str) or self.kind not in VOCABULARY:
             raise QueryError(f"kind = {self.kind!r} is not known; known kinds: {', '.join(KINDS)}")
-        object.__setattr__(self, "subject", _check_who(self.subject, "subject"))
+        object.__setattr__(self, "subject", _check_subject(self.subject, VOCABULARY[self.kind].many))
         if self.object is not None:
             object.__setattr__(self, "object", _check_who(self.object, "object"))
         elif VOCABULARY[self.kind].compares:

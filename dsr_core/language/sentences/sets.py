@@ -1,7 +1,7 @@
 # ruff: noqa: E501  (one sentence a line)
 """Sentences about many things: who is nearest, fastest, approaching fastest, and how many do something.
 
-{set} is "who", "which car", "what"; {N} the things that are counted. "Which cars are moving?" and "is any car moving?" are
+{set} is "who", "which car", "what"; {A} and {A2} are two things of which one is asked for; {N} the things that are counted. "Which cars are moving?" and "is any car moving?" are
 counts, too: the answer lists those that do.
 """
 
@@ -14,6 +14,11 @@ _APPROACH = r"(?:approaching|nearing|closing in on|{get} {toward}|{go} {toward})
 _NEAR = r"(?:getting closer|coming closer|coming nearer|getting nearer|approaching|closing in)"
 _AWAY = r"(?:(?:{get}|{go}) {away}|receding|leaving)"
 _FASTER = r" (?:the )?(?:fastest|quickest|most quickly)"
+_QUICKER = r"(?:the )?(?:faster|quicker|more quickly|fastest)"
+_NEARER = r"(?:the )?(?:nearer|closer|nearest|closest)"
+_FARTHER = r"(?:the )?(?:farther|further)(?: away)?"
+_OF_TWO = r"(?: one| thing| vehicle| of them| of the two)?"
+_EITHER = r"(?:the )?{A} or {A2}"
 _MANY = r"how many (?:of the )?{N}"
 
 
@@ -58,6 +63,21 @@ SENTENCES = (
     _open("which car is slowest?", r"{set} {be} (?:{go} |the )?(?:the )?slowest(?: one| thing)?", "slowest", now=True),
     _open("which car moved slowest?", r"{set} (?:moves|moved|goes|went|drives|drove|walks|walked|runs|ran) (?:the )?slowest", "slowest"),
     _open("what is the slowest car?", r"(?:what|which|who) {be} the slowest {N}", "slowest", now=True),
+    # --- which of two … ------------------------------------------------------------------------------------------------
+    _open("which is nearer to B, A or A2?", rf"(?:which|who|what){_OF_TWO} {{be}} {_NEARER}(?: to {{B}})?,? {_EITHER}", "nearest", now=True),
+    _open("which of A and A2 is nearer to B?", rf"(?:which|who)(?: one)? of {{A}} (?:and|or) {{A2}} {{be}} {_NEARER}(?: to {{B}})?", "nearest", now=True),
+    _open("is A or A2 nearer to B?", rf"{{be}} {_EITHER} {_NEARER}(?: to {{B}})?", "nearest", now=True),
+    _yes_no("is A closer to B than A2?", r"{be} {A} (?:closer|nearer) to {B} than {A2}(?: {be})?", "nearest", "first", now=True),
+    _open("which came closer to B, A or A2?", rf"(?:which|who|what){_OF_TWO} (?:came|got|was|comes|gets) (?:closer|nearer)(?: to {{B}})?,? {_EITHER}", "nearest"),
+    _open("which is farther from B, A or A2?", rf"(?:which|who|what){_OF_TWO} {{be}} {_FARTHER}(?: from {{B}})?,? {_EITHER}", "farthest", now=True),
+    _open("is A or A2 farther from B?", rf"{{be}} {_EITHER} {_FARTHER}(?: from {{B}})?", "farthest", now=True),
+    _yes_no("is A farther from B than A2?", rf"{{be}} {{A}} {_FARTHER} from {{B}} than {{A2}}(?: {{be}})?", "farthest", "first", now=True),
+    _open("which is approaching B faster, A or A2?", rf"(?:which|who|what){_OF_TWO} {{be}} (?:{_APPROACH} {{B}}|{_NEAR}) {_QUICKER},? {_EITHER}", "fastest_approaching", now=True),
+    _open("which of A and A2 is approaching B faster?", rf"(?:which|who)(?: one)? of {{A}} (?:and|or) {{A2}} {{be}} (?:{_APPROACH} {{B}}|{_NEAR}) {_QUICKER}", "fastest_approaching", now=True),
+    _open("is A or A2 approaching B faster?", rf"{{be}} {_EITHER} (?:{_APPROACH} {{B}}|{_NEAR}) {_QUICKER}", "fastest_approaching", now=True),
+    _yes_no("is A approaching B faster than A2?", rf"{{be}} {{A}} (?:{_APPROACH} {{B}}|{_NEAR}) {_QUICKER} than {{A2}}(?: {{be}})?", "fastest_approaching", "first", now=True),
+    _open("which approached B faster, A or A2?", rf"(?:which|who|what){_OF_TWO} (?:approach(?:es|ed)|came closer to|got closer to) {{B}} {_QUICKER},? {_EITHER}", "fastest_approaching"),
+    _open("which is moving away from B faster, A or A2?", rf"(?:which|who|what){_OF_TWO} {{be}} {_AWAY}(?: from {{B}})? {_QUICKER},? {_EITHER}", "fastest_receding", now=True),
     # --- how many … ----------------------------------------------------------------------------------------------------
     *_relation("how many cars are approaching B?", rf"{{be}} (?:{_APPROACH} {{B}}|{_NEAR}|{{go}} (?:closer|nearer))", "distance", "decreasing", now=True),
     *_relation("how many cars approached B?", r"(?:approached {B}|got closer(?: to {B4})?|came closer(?: to {B5})?)", "distance", "decreasing"),
