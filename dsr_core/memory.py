@@ -9,12 +9,15 @@ import numpy as np
 
 from dsr_core.errors import TrackingError
 from dsr_core.scene import Scene, Track
+from dsr_core.smoothing import Smoothing
 from dsr_core.tracking.state import TrackSamples
 
 #: Columns of a track's rows: position, covariance, velocity, orientation, its sigma, box, score, size.
 _POSITION, _COVARIANCE, _VELOCITY, _ORIENTATION = slice(0, 3), slice(3, 12), slice(12, 15), slice(15, 19)
 _ORIENTATION_SIGMA, _BOX, _SCORE, _SIZE = 19, slice(20, 24), 24, slice(25, 28)
-_COLUMNS = 28
+_FINAL_POSITION, _COLUMNS = slice(28, 31), 31
+#: Columns of its rows in single precision: the filter's covariance, the walk's strengths, the final covariance.
+_STATE, _WALK, _FINAL_COVARIANCE, _SINGLE = slice(0, 21), slice(21, 23), slice(23, 29), 29
 #: Most viewer frames.
 MAX_FRAMES = 32
 
@@ -71,17 +74,26 @@ class _History:
 
     def __init__(self, track_id: str, known_s: float):
         self.id, self.known_s = track_id, known_s
-        self.columns = _Columns(stamps_s=((), float), rows=((_COLUMNS,), float), observed=((), bool))
+        self.columns = _Columns(
+            stamps_s=((), float), rows=((_COLUMNS,), float), single=((_SINGLE,), np.float32), observed=((), bool)
+        )
         self.labels: list[tuple[float, str]] = []
         self._track: Track | None = None
 
-    def append(self, stamp_s: float, label: str, row: np.ndarray, observed: bool, now_s: float) -> None:
-        self.columns.append(stamps_s=stamp_s, rows=row, observed=observed)
+    def append(self, stamp_s: float, label: str, row, single, observed: bool, now_s: float) -> None:
+        self.columns.append(stamps_s=stamp_s, rows=row, single=single, observed=observed)
         if not self.labels or self.labels[-1][1] != label:
             self.labels.append((now_s, label))
         self._track = None
 
-    def track(self, image_size, end_s: float | None = None) -> Track:
+    def finish(self, age: int, position_m: np.ndarray, covariance: np.ndarray) -> None:
+        """Keeps what the sample `age` before the newest one finally is; no view reads that place before."""
+        row = len(self.columns) - 1 - age
+        if row >= 0:
+            self.columns.view("rows")[row, _FINAL_POSITION] = position_m
+            self.columns.view("single")[row, _FINAL_COVARIANCE] = covariance
+
+    def track(self, image_size, smoothing_lag_s: float | None, end_s: float | None = None) -> Track:
         """The track, or the track as it was known at `end_s`, as views."""
         if end_s is None and self._track is not None and self._track.image_size == image_size:
             return self._track
@@ -108,7 +120,24 @@ class _History:
             scores=rows[:, _SCORE],
             known_s=self.known_s,
             sizes_lwh_m=rows[:, _SIZE],
+            smoothing=None,
+            smoothing_rows=None,
         )
+        if smoothing_lag_s is not None:
+            single = self.columns.view("single", n)
+            smoothing = object.__new__(Smoothing)
+            smoothing.__dict__.update(
+                lag_s=smoothing_lag_s,
+                stamps_s=track.stamps_s,
+                positions_m=track.positions_world_m,
+                velocities_mps=track.velocities,
+                covariances=track.covariances,
+                state_covariances=single[:, _STATE],
+                walk=single[:, _WALK],
+                final_positions_m=rows[:, _FINAL_POSITION],
+                final_covariances=single[:, _FINAL_COVARIANCE],
+            )
+            track.__dict__.update(smoothing=smoothing, smoothing_rows=range(n))
         if end_s is None:
             self._track = track
         return track
@@ -121,7 +150,7 @@ class MemoryConfig:
     Attributes:
         memory_s: Samples older than this before the newest frame are forgotten.
         max_tracks: Most tracks; those not seen for longest are forgotten first.
-        max_samples: Most samples of all tracks together (about 240 bytes each); the oldest are forgotten first.
+        max_samples: Most samples of all tracks together (about 380 bytes each); the oldest are forgotten first.
     """
 
     memory_s: float = 600.0
@@ -153,6 +182,7 @@ class SceneMemory:
         self.newest_s = 0.0
         self._histories: dict[str, _History] = {}
         self._samples = 0
+        self._smoothing_lag_s: float | None = None
         self._cameras, self._bases = _poses(), _poses()
         self._frames: dict[str, _Columns] = {}
         self._K: np.ndarray | None = None
@@ -207,7 +237,8 @@ class SceneMemory:
         self._scenes.clear()
 
     def _append_samples(self, samples: TrackSamples, now_s: float) -> None:
-        n = len(samples)
+        n, lag_s = len(samples), samples.smoothing_lag_s
+        self._smoothing_lag_s = lag_s
         rows = np.concatenate(
             [
                 samples.positions_world_m,
@@ -218,17 +249,26 @@ class SceneMemory:
                 samples.boxes_px,
                 samples.scores[:, None],
                 samples.sizes_lwh_m,
+                np.full((n, 3), np.nan) if lag_s is None else samples.final_positions_m,
             ],
             axis=1,
         )
+        single = np.full((n, _SINGLE), np.nan, np.float32)
+        if lag_s is not None:
+            single = np.concatenate([samples.state_covariances, samples.walk, samples.final_covariances], axis=1)
         for i, (track_id, label, stamp_s) in enumerate(
             zip(samples.ids, samples.labels, samples.stamps_s.tolist(), strict=True)
         ):
             history = self._histories.get(track_id)
             if history is None:
                 history = self._histories[track_id] = _History(track_id, now_s)
-            history.append(stamp_s, label, rows[i], samples.observed[i], now_s)
+            history.append(stamp_s, label, rows[i], single[i], samples.observed[i], now_s)
         self._samples += n
+        if samples.finals is not None:
+            finals = samples.finals
+            for i, done in enumerate(finals.ids):
+                if done in self._histories:
+                    self._histories[done].finish(finals.ages[i], finals.positions_m[i], finals.covariances[i])
 
     def _forget(self, start_s: float) -> None:
         self._cameras.drop_before(start_s)
@@ -273,7 +313,7 @@ class SceneMemory:
         stamps_s, T_world_camera, T_world_base = self._pose_views(until)
         return Scene(
             stamps_s=stamps_s,
-            tracks={h.id: h.track(self._image_size, until) for h in histories},
+            tracks={h.id: h.track(self._image_size, self._smoothing_lag_s, until) for h in histories},
             T_world_camera=T_world_camera,
             T_world_base=T_world_base,
             origin_ns=self.origin_ns or 0,

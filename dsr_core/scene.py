@@ -15,6 +15,7 @@ import numpy as np
 from dsr_core.errors import SceneError
 from dsr_core.files import whole_file
 from dsr_core.geometry import transforms as tf
+from dsr_core.smoothing import Smoothing
 
 FORMAT_VERSION = 1
 
@@ -27,7 +28,7 @@ class Track:
         id: Identity; a data set's own where it has one (KITTI "12").
         label: Class name.
         stamps_s: (T,) strictly increasing seconds on the scene's clock.
-        positions_world_m: (T, 3) centre.
+        positions_world_m: (T, 3) centre; of a tracker, as it was known at that time.
         covariances: (T, 3, 3) of the centre, square metres.
         velocities: (T, 3) metres per second in the world, NaN where unknown.
         orientations_xyzw: (T, 4) object frame (x forward, y left, z up) to world, NaN where unknown.
@@ -39,6 +40,8 @@ class Track:
         scores: (T,) detector scores.
         known_s: Second at which the track was first reported; a tracker reports it some samples after its first one.
         sizes_lwh_m: (T, 3) the size as it was known at each sample, or None where it is one and the same.
+        smoothing: What corrects the positions by later data, or None where they are final as they are (labels).
+        smoothing_rows: Which of its samples this track's are, (T,); None: all.
     """
 
     id: str
@@ -56,6 +59,8 @@ class Track:
     scores: np.ndarray | None = None
     known_s: float = -np.inf
     sizes_lwh_m: np.ndarray | None = None
+    smoothing: Smoothing | None = None
+    smoothing_rows: range | np.ndarray | None = None
 
     def __post_init__(self):
         stamps = np.asarray(self.stamps_s, float)
@@ -96,6 +101,11 @@ class Track:
             )
         if n and not np.isfinite(self.positions_world_m).all():
             raise SceneError(f"track {self.id!r}: a position is NaN or infinite; leave such samples out")
+        if self.smoothing is not None:
+            rows = range(len(self.smoothing)) if self.smoothing_rows is None else self.smoothing_rows
+            object.__setattr__(self, "smoothing_rows", rows)
+            if len(rows) != n:
+                raise SceneError(f"track {self.id!r}: smoothing has {len(rows)} samples, expected {n}")
 
     def __len__(self) -> int:
         return len(self.stamps_s)
@@ -106,6 +116,27 @@ class Track:
         hi = int(np.searchsorted(self.stamps_s, end_s, "right"))
         return self if lo == 0 and hi == len(self) else self[lo:hi]
 
+    def until(self, end_s: float) -> Track:
+        """The track as it was known at `end_s`: neither a sample nor a correction of one is later than that."""
+        track = self.between(-np.inf, end_s)
+        return track if self.smoothing is None else replace(track, smoothing=self.smoothing.until(end_s))
+
+    def smoothed_positions(self, index: np.ndarray) -> np.ndarray:
+        """Positions (N, 3) of the samples `index` (N,) int in the light of later ones, metres in the world."""
+        if self.smoothing is None:
+            return self.positions_world_m[index]
+        return self.smoothing.positions(self._rows(index))
+
+    def smoothed_covariances(self, index: np.ndarray) -> np.ndarray:
+        """Covariances (N, 3, 3) of `smoothed_positions`, square metres."""
+        if self.smoothing is None:
+            return self.covariances[index]
+        return self.smoothing.covariances_of(self._rows(index))
+
+    def _rows(self, index: np.ndarray) -> np.ndarray:
+        rows = self.smoothing_rows
+        return rows[index] if isinstance(rows, np.ndarray) else np.asarray(index) * rows.step + rows.start
+
     def __getitem__(self, part: slice | np.ndarray) -> Track:
         """A sub-track; `part` is a slice or a (T,) bool mask."""
         # The arrays were checked when this track was made, so the copy skips __post_init__.
@@ -113,6 +144,9 @@ class Track:
         for name, value in self.__dict__.items():
             sampled = name in _SAMPLED and value is not None
             object.__setattr__(new, name, value[part] if sampled else value)
+        if new.smoothing is not None:
+            rows = self.smoothing_rows if isinstance(part, slice) else np.asarray(self.smoothing_rows)
+            object.__setattr__(new, "smoothing_rows", rows[part])
         if new.sizes_lwh_m is not None and len(new):
             object.__setattr__(new, "size_lwh_m", new.sizes_lwh_m[-1])
         return new
@@ -203,7 +237,7 @@ class Scene:
     def until(self, end_s: float) -> Scene:
         """The scene as it was known at `end_s`: nothing later than that."""
         n = int(np.searchsorted(self.stamps_s, end_s, "right"))
-        tracks = {i: t.between(-np.inf, end_s) for i, t in self.tracks.items() if t.known_s <= end_s}
+        tracks = {i: t.until(end_s) for i, t in self.tracks.items() if t.known_s <= end_s}
         return replace(
             self,
             stamps_s=self.stamps_s[:n],
@@ -240,6 +274,7 @@ class Scene:
                 orientations_xyzw=tf.quaternions_from_matrices(R @ tf.matrices_from_quaternions(t.orientations_xyzw)),
                 size_lwh_m=scale * t.size_lwh_m,
                 sizes_lwh_m=None if t.sizes_lwh_m is None else scale * t.sizes_lwh_m,
+                smoothing=None if t.smoothing is None else t.smoothing.transformed(T_new_world, scale),
             )
         return replace(
             self,
@@ -278,6 +313,9 @@ class Scene:
             for name in (*_SAMPLED, "size_lwh_m"):
                 if getattr(track, name) is not None:
                     arrays[f"track{i}/{name}"] = getattr(track, name)
+            if track.smoothing is not None:
+                arrays |= {f"track{i}/smoothing/{name}": value for name, value in track.smoothing.arrays().items()}
+                arrays[f"track{i}/smoothing/rows"] = np.asarray(track.smoothing_rows)
         with whole_file(path) as partial:
             np.savez_compressed(partial, **arrays)
         return path
@@ -308,11 +346,16 @@ class Scene:
         for i, entry in enumerate(head["tracks"]):
             fields = {name: arrays.get(f"track{i}/{name}") for name in (*_SAMPLED, "size_lwh_m")}
             size, known_s = entry["image_size"], entry["known_s"]
+            prefix = f"track{i}/smoothing/"
+            smoothing = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+            rows = smoothing.pop("rows", None)
             tracks[entry["id"]] = Track(
                 id=entry["id"],
                 label=entry["label"],
                 image_size=tuple(size) if size else None,
                 known_s=-np.inf if known_s is None else known_s,
+                smoothing=Smoothing(**smoothing) if smoothing else None,
+                smoothing_rows=rows,
                 **fields,
             )
         return cls(

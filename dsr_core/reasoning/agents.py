@@ -139,21 +139,21 @@ def places_at(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
         DeclineError: NO_POSE.
     """
     if agent.track is not None:
-        known_s, places = agent.track.stamps_s, agent.track.positions_world_m
+        known_s, places = agent.track.stamps_s, agent.track.smoothed_positions
     else:
         known_s, known, _ = _known_poses(scene, agent)
-        places = known[:, :3, 3]
+        places = known[:, :3, 3].__getitem__
     hi = np.minimum(known_s.searchsorted(stamps_s), len(known_s) - 1)
     if (known_s[hi] == stamps_s).all():
-        return places[hi]
+        return places(hi)
     lo = np.maximum(hi - 1, 0)
     step = known_s[hi] - known_s[lo]
     share = np.clip((stamps_s - known_s[lo]) / np.where(step > 0, step, 1.0), 0.0, 1.0)[:, None]
-    return places[lo] * (1 - share) + places[hi] * share
+    return places(lo) * (1 - share) + places(hi) * share
 
 
 def interpolate(track: Track, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions (N, 3), covariances (N, 3, 3) and index of the nearest sample (N,) of a track at `stamps_s`."""
+    """Smoothed positions (N, 3), covariances (N, 3, 3) and the nearest sample's index (N,) of a track at `stamps_s`."""
     t = track.stamps_s
     hi = np.clip(np.searchsorted(t, stamps_s), 1, max(len(t) - 1, 1))
     lo = hi - 1
@@ -162,13 +162,10 @@ def interpolate(track: Track, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndar
     step = np.where(t[hi] > t[lo], t[hi] - t[lo], 1.0)
     share = np.clip((stamps_s - t[lo]) / step, 0.0, 1.0)[:, None]
     # p_lo + share (p_hi - p_lo) is exact at both samples, so an answer at a stamp uses that very sample.
-    p = np.where(
-        share >= 1.0,
-        track.positions_world_m[hi],
-        track.positions_world_m[lo] * (1 - share) + track.positions_world_m[hi] * share,
-    )
+    before, after = track.smoothed_positions(lo), track.smoothed_positions(hi)
+    p = np.where(share >= 1.0, after, before * (1 - share) + after * share)
     nearest = np.where(share[:, 0] >= 0.5, hi, lo)
-    return p, track.covariances[nearest], nearest
+    return p, track.smoothed_covariances(nearest), nearest
 
 
 def motion(scene: Scene, agent: Agent, stamps_s: np.ndarray, axes: bool = False) -> Motion:

@@ -40,6 +40,13 @@ class Bank:
     confirmed: np.ndarray  # (N,) bool
     serial: np.ndarray  # (N,) id as a number, 0 while tentative
     key: np.ndarray  # (N,) internal number, never reused
+    state_cov: np.ndarray  # (N, 21) `cov` as the smoother has it
+    before: np.ndarray  # (N, 6) `mean` before the newest prediction
+    walks: np.ndarray  # (N, K, 2) of the newest prediction
+    walk: np.ndarray  # (N, 2) over the models
+    lag_gain: np.ndarray  # (N, L, 3, 6) of each sample within the lag, zeros before the birth
+    lag_position: np.ndarray  # (N, L, 3) smoothed
+    lag_cov: np.ndarray  # (N, L, 3, 3) of it
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -48,9 +55,10 @@ class Bank:
     def empty(cls, models: int) -> Bank:
         shapes = {"model_mean": (models, 6), "model_cov": (models, 6, 6), "model_weight": (models,), "noise": (3, 3)}
         shapes |= {"mean": (6,), "cov": (6, 6), "orientation": (4,), "votes": (2,), "size": (3,), "box": (4,)}
-        shapes |= {"label": (2,)}
+        shapes |= {"label": (2,), "state_cov": (21,), "walk": (2,), "before": (6,), "walks": (models, 2)}
+        shapes |= {"lag_gain": (0, 3, 6), "lag_position": (0, 3), "lag_cov": (0, 3, 3)}
         kinds = dict.fromkeys(("label", "upstream", "hits", "frames", "misses", "serial", "key"), int)
-        kinds |= {"observed": bool, "confirmed": bool}
+        kinds |= {"observed": bool, "confirmed": bool, "state_cov": np.float32, "walk": np.float32}
         return cls(**{f.name: np.zeros((0, *shapes.get(f.name, ())), kinds.get(f.name, float)) for f in fields(cls)})
 
     def keep(self, part: np.ndarray) -> None:

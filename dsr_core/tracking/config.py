@@ -66,6 +66,7 @@ class TrackerConfig:
         size_memory: Number of observations over which a size is averaged.
         moving_speed_mps: Slowest speed that `TrackState.moving` calls moving.
         moving_sigmas: How many sigmas from standing still that speed must be.
+        smoothing_lag_s: How much later data may correct a sample (`dsr_core.smoothing`); a second is as good as more.
         max_tracks: Most tracks at a time; the weakest tentative ones give way.
     """
 
@@ -108,13 +109,14 @@ class TrackerConfig:
     size_memory: int = 30
     moving_speed_mps: float = 0.25
     moving_sigmas: float = 3.0
+    smoothing_lag_s: float = 1.0
     max_tracks: int = 1000
 
     def __post_init__(self):
         positive = """cruise_density manoeuvre_density standing_density standing_speed_mps start_speed_mps
             birth_speed_mps stand_s move_s cruise_s manoeuvre_s min_measurement_sigma_m systematic_s gate_chi2
             id_gate_factor new_things_per_m3 size_log_sigma confirm_hits confirm_window max_coast_s tentative_coast_s
-            heading_density heading_vote_s size_memory max_tracks"""
+            heading_density heading_vote_s size_memory smoothing_lag_s max_tracks"""
         self._check(positive, lambda value: value > 0, "must be positive")
         not_negative = """systematic_fraction label_penalty size_penalty_max id_bonus id_penalty confirm_s
             confirm_evidence birth_exclusion heading_motion_weight heading_motion_speed_mps moving_speed_mps

@@ -123,6 +123,25 @@ def _move(mean, cov, dt_s, models) -> tuple[np.ndarray, np.ndarray]:
     return out_mean, out
 
 
+def walks(estimates: Estimates, dt_s: float, models: MotionModels) -> np.ndarray:
+    """How strongly position and velocity walk at random about steady motion in the next `dt_s`, under each model.
+
+    A thing that begins to stand loses its velocity, one that begins to move takes one up: these are walks, too.
+
+    Returns:
+        (N, K, 2): m^2/s of the position, m^2/s^3 of the velocity.
+    """
+    p = models.transition(dt_s)
+    share = estimates.weight[:, :, None] * p / np.maximum(estimates.weight @ p, 1e-300)[:, None, :]
+    v, vv = estimates.mean[..., 3:], np.trace(estimates.cov[..., 3:, 3:], axis1=-2, axis2=-1)
+    lost = np.einsum("ni,ni->n", share[:, :, 0], np.einsum("nia,nia->ni", v, v) + vv) / 3.0
+    out = np.zeros((*estimates.weight.shape, 2))
+    out[:, 0, 0] = models.densities[0] + dt_s * lost
+    out[:, 0, 1] = (models.standing_speed_mps**2 + lost) / dt_s
+    out[:, 1:, 1] = models.densities[1:] + share[:, 0, 1:] * models.start_speed_mps**2 / dt_s
+    return out
+
+
 def update(estimates: Estimates, measured_m: np.ndarray, noise: np.ndarray) -> Estimates:
     """Corrects estimates by positions (N, 3) with covariances (N, 3, 3), in Joseph's form."""
     noise = noise[:, None]

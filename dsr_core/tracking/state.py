@@ -45,6 +45,23 @@ class TrackState:
 
 
 @dataclass(frozen=True, eq=False)
+class Finals:
+    """Samples that have become final: what later data say about them will not change any more.
+
+    Attributes:
+        ids: F identities.
+        ages: How many samples before the track's newest one each is.
+        positions_m: (3,) of each, smoothed.
+        covariances: (6,) of each (`smoothing.packed`).
+    """
+
+    ids: list[str]
+    ages: list[int]
+    positions_m: list[np.ndarray]
+    covariances: list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
 class TrackSamples:
     """Samples of confirmed tracks, one row each; rows of one track are in time order.
 
@@ -61,6 +78,10 @@ class TrackSamples:
         boxes_px: (K, 4), NaN where not seen.
         scores: (K,) detector's score, 0 where not seen.
         observed: (K,) bool.
+        state_covariances, walk, final_positions_m, final_covariances: (K, 21), (K, 2), (K, 3), (K, 6), see
+            `dsr_core.smoothing.Smoothing`; NaN what is not final yet. All None where nothing is smoothed.
+        smoothing_lag_s: How much later data may correct a sample.
+        finals: Earlier samples that have become final.
     """
 
     ids: list[str]
@@ -75,25 +96,36 @@ class TrackSamples:
     boxes_px: np.ndarray
     scores: np.ndarray
     observed: np.ndarray
+    state_covariances: np.ndarray | None = None
+    walk: np.ndarray | None = None
+    final_positions_m: np.ndarray | None = None
+    final_covariances: np.ndarray | None = None
+    smoothing_lag_s: float | None = None
+    finals: Finals | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @classmethod
     def joined(cls, parts: list[TrackSamples]) -> TrackSamples:
-        """The samples of several parts, one after the other."""
+        """The samples of several parts, one after the other; without `finals`."""
         if len(parts) == 1:
             return parts[0]
         fields = {}
         for name in cls.__dataclass_fields__:
             values = [getattr(p, name) for p in parts]
-            fields[name] = [v for part in values for v in part] if name in ("ids", "labels") else np.concatenate(values)
-        return cls(**fields)
+            if isinstance(values[0], list):
+                fields[name] = [v for part in values for v in part]
+            elif isinstance(values[0], np.ndarray):
+                fields[name] = np.concatenate(values)
+        return cls(**fields, smoothing_lag_s=parts[0].smoothing_lag_s)
 
     def take(self, index: np.ndarray) -> TrackSamples:
-        """The samples at `index` (n,) int."""
+        """The samples at `index` (n,) int; without `finals`."""
         fields = {}
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            fields[name] = [value[i] for i in index] if name in ("ids", "labels") else value[index]
-        return TrackSamples(**fields)
+        for name, value in self.__dict__.items():
+            if isinstance(value, list):
+                fields[name] = [value[i] for i in index]
+            elif isinstance(value, np.ndarray):
+                fields[name] = value[index]
+        return TrackSamples(**fields, smoothing_lag_s=self.smoothing_lag_s)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from dsr_core import smoothing
 from dsr_core.errors import TrackingError
 from dsr_core.tracking import association, heading
 from dsr_core.tracking import filter as kalman
 from dsr_core.tracking.bank import Bank, Seen
 from dsr_core.tracking.config import TrackerConfig
-from dsr_core.tracking.state import TrackSamples, TrackState
+from dsr_core.tracking.state import Finals, TrackSamples, TrackState
 from dsr_core.values import Observation
 
 
@@ -33,6 +36,7 @@ class Tracker:
         self._pending: dict[int, list[tuple[TrackSamples, int]]] = {}
         self._upstream: dict[str, int] = {}
         self._newest_s: float | None = None
+        self._lag_stamps_s: list[float] = []
         self._next_serial, self._next_key = 1, 1
 
     def step(self, stamp_s: float, observations: tuple[Observation, ...]) -> TrackSamples:
@@ -58,8 +62,9 @@ class Tracker:
         self._correct(seen, pairs, evidence, stamp_s)
         self._end_tentative()
         self._begin(seen, pairs, stamp_s)
+        finals = self._smooth(stamp_s)
         self._newest_s = stamp_s
-        return self._confirm_and_emit(stamp_s)
+        return replace(self._confirm_and_emit(stamp_s), finals=finals)
 
     def states(self) -> list[TrackState]:
         """The newest states of the confirmed tracks, oldest track first."""
@@ -94,6 +99,7 @@ class Tracker:
         alive = stamp_s - b.last_s <= np.where(b.confirmed, c.max_coast_s, c.tentative_coast_s) + 1e-6
         self._drop(~alive)
         dt_s = stamp_s - self._newest_s
+        b.walks, b.before = kalman.walks(b.estimates(), dt_s, self._models), b.mean.copy()
         b.set_estimates(kalman.predict(b.estimates(), dt_s, self._models))
         b.orientation_var = b.orientation_var + c.heading_density * dt_s
         b.frames = b.frames + 1
@@ -258,10 +264,50 @@ class Tracker:
             confirmed=np.zeros(n, bool),
             serial=np.zeros(n, int),
             key=key,
+            state_cov=smoothing.packed(cov),
+            walk=np.zeros((n, 2), np.float32),
+            walks=np.zeros((n, len(self._models), 2)),
+            before=mean,
+            lag_gain=np.zeros((n, *b.lag_gain.shape[1:])),
+            lag_position=np.zeros((n, *b.lag_position.shape[1:])),
+            lag_cov=np.zeros((n, *b.lag_cov.shape[1:])),
         )
         for number, column in zip(key.tolist(), j, strict=True):
             self._label_votes[number] = {seen.names[column]: float(seen.score[column])}
             self._pending[number] = []
+
+    def _smooth(self, stamp_s: float) -> Finals:
+        """Corrects the samples within the lag by this frame, and returns those of confirmed tracks that are final."""
+        b, lag_s = self._bank, self.config.smoothing_lag_s
+        old = b.first_s < stamp_s
+        if old.any():
+            b.walk = np.einsum("nk,nks->ns", b.model_weight, b.walks).astype(np.float32)
+            dt_s = np.full(len(b), stamp_s - self._newest_s)
+            mean, cov, step = smoothing.predict(b.before, smoothing.unpacked(b.state_cov), b.walk, dt_s)
+            b.state_cov = smoothing.packed(b.cov)
+            shrunk = smoothing.unpacked(b.state_cov) - cov
+            b.lag_gain = smoothing.carry(b.lag_gain, step)
+            smoothing.correct(b.lag_gain, b.lag_position, b.lag_cov, b.mean - mean, shrunk)
+        done = int(np.count_nonzero(smoothing.is_final(np.array(self._lag_stamps_s), stamp_s, lag_s)))
+        finals = Finals([], [], [], [])
+        for slot in range(done):
+            age, cov = len(self._lag_stamps_s) - slot, smoothing.packed(b.lag_cov[:, slot])
+            for row in np.flatnonzero(b.first_s <= self._lag_stamps_s[slot]).tolist():
+                if b.confirmed[row]:
+                    finals.ids.append(str(b.serial[row]))
+                    finals.ages.append(age)
+                    finals.positions_m.append(b.lag_position[row, slot])
+                    finals.covariances.append(cov[row])
+                else:
+                    samples, at = self._pending[int(b.key[row])][-age]
+                    samples.final_positions_m[at], samples.final_covariances[at] = b.lag_position[row, slot], cov[row]
+        newest_gain = np.zeros((len(b), 1, 3, 6))
+        newest_gain[..., :3] = np.eye(3)
+        b.lag_gain = np.concatenate([b.lag_gain[:, done:], newest_gain], axis=1)
+        b.lag_position = np.concatenate([b.lag_position[:, done:], b.mean[:, None, :3]], axis=1)
+        b.lag_cov = np.concatenate([b.lag_cov[:, done:], self._honest_covariances()[:, None, :3, :3]], axis=1)
+        self._lag_stamps_s = [*self._lag_stamps_s[done:], stamp_s]
+        return finals
 
     def _confirm_and_emit(self, stamp_s: float) -> TrackSamples:
         """Confirms what has earned it, and returns this frame's samples with those that confirmed tracks had before."""
@@ -313,6 +359,11 @@ class Tracker:
             boxes_px=b.box,
             scores=b.score,
             observed=b.observed,
+            state_covariances=b.state_cov,
+            walk=b.walk,
+            final_positions_m=np.full((len(b), 3), np.nan),
+            final_covariances=np.full((len(b), 6), np.nan, np.float32),
+            smoothing_lag_s=self.config.smoothing_lag_s,
         )
 
 
