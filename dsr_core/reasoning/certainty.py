@@ -22,9 +22,9 @@ def verdict_confidence(
 ) -> float:
     """Probability that the yes or no which follows from the states is right.
 
-    A state counts with its chance p where the label next to its own would turn the answer. Where only a label farther off
-    would ("no, it does not get closer" of a distance that grows), two decisions must be wrong: 1 - (1 - p)^2, and no less
-    than three quarters, for of what is left most goes to the label next to it. It does not count where no label would.
+    A state counts with its chance p where the label next to its own would turn the answer. Where only a label farther
+    off would ("no, it does not get closer" of a distance that grows), two decisions must be wrong: 1 - (1 - p)^2, and
+    no less than three quarters, for of what is left most goes to the label next to it. Else it does not count.
 
     Args:
         states, kind, asked, recent: As in `is_true`.
