@@ -32,6 +32,10 @@ class DependencyError(DsrError):
     """An optional package is missing; the message tells how to install it."""
 
 
+class ModelError(DsrError):
+    """A network's file is unknown, missing, damaged, or cannot be fetched."""
+
+
 class DeclineError(DsrError):
     """A well-formed question that cannot be answered, with a decline code.
 
