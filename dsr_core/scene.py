@@ -121,20 +121,22 @@ class Track:
         track = self.between(-np.inf, end_s)
         return track if self.smoothing is None else replace(track, smoothing=self.smoothing.until(end_s))
 
-    def smoothed_positions(self, index: np.ndarray) -> np.ndarray:
+    def smoothed_positions(self, index: np.ndarray | slice) -> np.ndarray:
         """Positions (N, 3) of the samples `index` (N,) int in the light of later ones, metres in the world."""
         if self.smoothing is None:
             return self.positions_world_m[index]
         return self.smoothing.positions(self._rows(index))
 
-    def smoothed_covariances(self, index: np.ndarray) -> np.ndarray:
+    def smoothed_covariances(self, index: np.ndarray | slice) -> np.ndarray:
         """Covariances (N, 3, 3) of `smoothed_positions`, square metres."""
         if self.smoothing is None:
             return self.covariances[index]
         return self.smoothing.covariances_of(self._rows(index))
 
-    def _rows(self, index: np.ndarray) -> np.ndarray:
+    def _rows(self, index: np.ndarray | slice) -> np.ndarray:
         rows = self.smoothing_rows
+        if isinstance(index, slice):
+            return np.asarray(rows[index])
         return rows[index] if isinstance(rows, np.ndarray) else np.asarray(index) * rows.step + rows.start
 
     def __getitem__(self, part: slice | np.ndarray) -> Track:

@@ -98,6 +98,16 @@ def check_rigid(T_a_b: np.ndarray, name: str = "transform", tolerance: float = 1
     return T
 
 
+def run_of(stamps_s: np.ndarray, at_s: np.ndarray) -> slice | None:
+    """Where the times asked for (N,) are a run of the stamps (T,) themselves; None where they are not."""
+    if not len(at_s):
+        return None
+    first = int(stamps_s.searchsorted(at_s[0]))
+    run = slice(first, first + len(at_s))
+    part = stamps_s[run]
+    return run if len(part) == len(at_s) and part[-1] == at_s[-1] and (part == at_s).all() else None
+
+
 def interpolate_transforms(stamps_s: np.ndarray, T_a_b: np.ndarray, at_s: np.ndarray) -> np.ndarray:
     """Interpolates poses: linear in translation, spherical in rotation; held constant beyond the ends.
 
@@ -110,6 +120,9 @@ def interpolate_transforms(stamps_s: np.ndarray, T_a_b: np.ndarray, at_s: np.nda
         (N, 4, 4) transforms.
     """
     stamps_s, at_s = np.asarray(stamps_s, float), np.atleast_1d(np.asarray(at_s, float))
+    run = run_of(stamps_s, at_s)
+    if run is not None:
+        return np.array(T_a_b[run], float)
     at = np.clip(at_s, stamps_s[0], stamps_s[-1])
     index = np.searchsorted(stamps_s, at)
     exact = stamps_s[np.minimum(index, len(stamps_s) - 1)] == at

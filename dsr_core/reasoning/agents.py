@@ -74,11 +74,13 @@ def span(scene: Scene, agent: Agent) -> tuple[float, float]:
     if agent.track is None:
         stamps_s, _, _ = _known_poses(scene, agent)
         return float(stamps_s[0]), float(stamps_s[-1])
-    observed = agent.track.observed
+    observed, stamps_s = agent.track.observed, agent.track.stamps_s
+    if len(observed) and observed[0] and observed[-1]:
+        return float(stamps_s[0]), float(stamps_s[-1])
     if not observed.any():
         raise DeclineError("NOT_OBSERVED", f"{agent.label} was never observed", ())
     first, last = int(observed.argmax()), len(observed) - 1 - int(observed[::-1].argmax())
-    return float(agent.track.stamps_s[first]), float(agent.track.stamps_s[last])
+    return float(stamps_s[first]), float(stamps_s[last])
 
 
 def _require_pose(scene: Scene, agent: Agent) -> None:
@@ -143,6 +145,9 @@ def places_at(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
     else:
         known_s, known, _ = _known_poses(scene, agent)
         places = known[:, :3, 3].__getitem__
+    run = tf.run_of(known_s, stamps_s)
+    if run is not None:
+        return places(run)
     hi = np.minimum(known_s.searchsorted(stamps_s), len(known_s) - 1)
     if (known_s[hi] == stamps_s).all():
         return places(hi)
@@ -155,6 +160,9 @@ def places_at(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
 def interpolate(track: Track, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Smoothed positions (N, 3), covariances (N, 3, 3) and the nearest sample's index (N,) of a track at `stamps_s`."""
     t = track.stamps_s
+    run = tf.run_of(t, stamps_s)
+    if run is not None:
+        return track.smoothed_positions(run), track.smoothed_covariances(run), np.arange(run.start, run.stop)
     hi = np.clip(np.searchsorted(t, stamps_s), 1, max(len(t) - 1, 1))
     lo = hi - 1
     if len(t) == 1:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from dsr_core.errors import DeclineError
 from dsr_core.reasoning import calibration
 from dsr_core.reasoning import quantities as q
@@ -168,7 +170,8 @@ def _who_moves(scene: Scene, query: ResolvedQuery, found, config) -> tuple[str |
             m = motion(scene, agent, found.stamps_s)
         except DeclineError:
             return None
-        sigma = q.world_sigma(scene, m.covariances)
+        still = agent.track is None  # its own noise is that of all that it sees
+        sigma = np.full(len(m.stamps_s), scene.ego_sigma_m) if still else q.world_sigma(scene, m.covariances)
         moved = judge.moved(found.stamps_s, m.positions_m, sigma, agent.length_m, config)
         return "moving" if moved else "still"
 

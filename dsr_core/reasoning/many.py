@@ -39,7 +39,8 @@ class Samples:
     def covariances(self, index: np.ndarray) -> np.ndarray:
         """(K, 3, 3) covariance of one sample of each thing; `index` (K,) counts through all samples."""
         own = zip(self.agents, self.rows, (index - self.first).tolist(), strict=True)
-        return np.array([agent.track.covariances[rows[i]] for agent, rows, i in own])
+        found = [agent.track.smoothed_covariances(slice(rows[i], rows[i] + 1)) for agent, rows, i in own]
+        return np.concatenate(found)
 
     def least_of_each(self, values: np.ndarray) -> np.ndarray:
         """(K,) index of each thing's least of (N,) values."""
@@ -64,7 +65,7 @@ def samples_in(agents: Sequence[Agent], start_s: float, end_s: float, rules: Rob
                 continue
         kept.append(agent)
         stamps.append(track.stamps_s[part])
-        places.append(track.positions_world_m[part])
+        places.append(track.smoothed_positions(part))
         rows.append(index)
     if not kept:
         return None

@@ -62,6 +62,10 @@ def change_sigma(sigma, span_s, samples, rules: RobustRules = DEFAULT_RULES, whi
         white: One-sigma of the white part; None takes its share of `sigma`.
     """
     white_variance = (1.0 - rules.drift_share) * sigma**2 if white is None else white**2
+    if isinstance(sigma, float) and isinstance(span_s, float) and isinstance(samples, (int, float)):
+        averaged = min(12.0 / max(samples, 2), 2.0) * white_variance
+        drift = -2.0 * math.expm1(-span_s / rules.drift_time_s) + span_s / rules.drift_growth_s
+        return math.sqrt(averaged + rules.drift_share * drift * sigma**2)
     averaged = np.minimum(12.0 / np.maximum(samples, 2), 2.0) * white_variance
     drift = 2.0 * -np.expm1(-span_s / rules.drift_time_s) + span_s / rules.drift_growth_s
     return np.sqrt(averaged + rules.drift_share * drift * sigma**2)
@@ -78,6 +82,8 @@ def smoothed_change_sigma(sigma, span_s, smoothed_s):
     Only span / smoothed_s + 1 of them are independent: two ends differ by twice their variance, more average out
     (variance of a slope, as in `change_sigma`).
     """
+    if isinstance(span_s, float):
+        return math.sqrt(min(12.0 / (span_s / smoothed_s + 1.0), 2.0)) * sigma
     return np.sqrt(np.minimum(12.0 / (span_s / smoothed_s + 1.0), 2.0)) * sigma
 
 
@@ -88,7 +94,16 @@ def probability(margin: float, sigma: float) -> float:
     return min(0.5 * (1.0 + math.erf(margin / sigma / math.sqrt(2.0))), SUREST)
 
 
-def chance_beyond(value, threshold, sigma) -> np.ndarray:
+def _normal(x: float) -> float:
+    """Cumulative normal distribution."""
+    return 0.5 * math.erfc(-x / math.sqrt(2.0))
+
+
+def _raw_chance(x: float) -> float:
+    return min(max(x, 1.0 - RAW_SUREST), RAW_SUREST)
+
+
+def chance_beyond(value, threshold, sigma):
     """Posterior probability that a true number exceeds a threshold, given what was measured (a flat prior).
 
     Args:
@@ -97,13 +112,18 @@ def chance_beyond(value, threshold, sigma) -> np.ndarray:
     Returns:
         Probabilities within `1 - RAW_SUREST` and `RAW_SUREST`; 0.5 at the threshold.
     """
+    if isinstance(value, float) and isinstance(sigma, float):
+        return _raw_chance(_normal((value - threshold) / max(sigma, TINY)))
     gap = np.asarray(value, float) - threshold
     # Where nothing is noisy a number is beyond or it is not; a tiny sigma keeps the quotient finite.
     return np.clip(ndtr(gap / np.maximum(sigma, TINY)), 1.0 - RAW_SUREST, RAW_SUREST)
 
 
-def chance_within(value, threshold, sigma) -> np.ndarray:
+def chance_within(value, threshold, sigma):
     """Posterior probability that the size of a true number is at most a threshold: the noise must be below it too."""
+    if isinstance(value, float) and isinstance(sigma, float):
+        sigma = max(sigma, TINY)
+        return _raw_chance(_normal((threshold - value) / sigma) - _normal((-threshold - value) / sigma))
     sigma = np.maximum(sigma, TINY)
     inside = ndtr((threshold - np.asarray(value, float)) / sigma) - ndtr(
         (-threshold - np.asarray(value, float)) / sigma

@@ -16,89 +16,127 @@ from dsr_core.reasoning.judgement import Judgement
 from dsr_core.reasoning.noise import TINY, middle, sigmas_of
 
 
-def straight_pieces(t, x, tolerance, rules) -> list[tuple[int, int]]:
-    """Index ranges [lo, hi) of the straight pieces that explain x (T, k) best at one `split_cost` a piece."""
-    n = len(t)
-    step = np.diff(t)
-    limit = rules.noise_time_s
-    weight = np.empty(n)
-    weight[1:-1] = (np.minimum(step[1:], limit) + np.minimum(step[:-1], limit)) / 2
-    weight[0], weight[-1] = (min(step[0], limit) / 2, min(step[-1], limit) / 2) if n > 1 else (1.0, 1.0)
-    weight = np.maximum(weight / limit, TINY) / np.maximum(tolerance, TINY) ** 2
-    weight *= middle(tolerance.clip(TINY)) ** 2
-    price = rules.split_cost * middle(tolerance.clip(TINY)) ** 2
-    tc, xc = t - t.mean(), x - x.mean(axis=0)
-    S0, S1, S2 = running(weight), running(weight * tc), running(weight * tc**2)
-    Y1, Y2, YT = (
-        running(weight[:, None] * xc),
-        running(weight[:, None] * xc**2),
-        running((weight * tc)[:, None] * xc),
-    )
-    # cost[i, j] of samples i .. j-1 as one line: weighted residual of the least-squares fit
-    m0 = S0[None, :] - S0[:, None]
-    m0 = np.where(m0 > 0, m0, 1.0)
-    m1, m2 = S1[None, :] - S1[:, None], S2[None, :] - S2[:, None]
-    denominator = np.maximum(m2 - m1**2 / m0, TINY)
-    cost = np.zeros((n + 1, n + 1))
-    for k in range(x.shape[1]):
-        y1, y2, yt = (a[None, :, k] - a[:, None, k] for a in (Y1, Y2, YT))
-        cost += (y2 - y1**2 / m0) - (yt - m1 * y1 / m0) ** 2 / denominator
-    cost = np.maximum(cost, 0.0) + price
-    stamp_end = np.concatenate([t[:1], t])  # stamp of the last sample of a piece that ends before j
-    too_short = stamp_end[None, 1:] - t[:, None] < rules.min_duration_s - 1e-9
-    cost[:-1, 1:][too_short] = np.inf
-    cost[0, n] = min(cost[0, n], 1e300)  # the whole window is always allowed
-    best, origin = np.empty(n + 1), np.zeros(n + 1, int)
-    best[0] = 0.0
-    for j in range(1, n + 1):
-        total = best[:j] + cost[:j, j]
-        origin[j] = total.argmin()
-        best[j] = total[origin[j]]
-    if not np.isfinite(best[n]):
+class Lines:
+    """Least-squares lines through any ranges of samples, weighted by their tolerance.
+
+    Args:
+        stamps_s: (T,) increasing seconds. x: (T,) or (T, k). tolerance: (T,) size of the deviations that do not count.
+    """
+
+    def __init__(self, stamps_s, x, tolerance):
+        n, x = len(stamps_s), x.reshape(len(stamps_s), -1)
+        self.t, self.offset_s, self.offset = stamps_s, float(np.add.reduce(stamps_s)) / n, np.add.reduce(x) / n
+        floored = np.maximum(tolerance, TINY)
+        self.typical = middle(floored)
+        self.weight = (self.typical / floored) ** 2
+        # What lines are fitted from: 1, t, x.
+        self.basis = np.empty((n, 2 + x.shape[1]))
+        self.basis[:, 0] = 1.0
+        self.basis[:, 1] = stamps_s - self.offset_s
+        self.basis[:, 2:] = x - self.offset
+
+    def fit(self, lo: int, hi: int) -> tuple[list[float], list[float], float, float]:
+        """Mean (k,), slope (k,), time of the mean and span in seconds of samples lo .. hi-1."""
+        basis = self.basis[lo:hi]
+        (n, s1, *sx), (_, s2, *sxt) = (basis[:, :2].T * self.weight[lo:hi] @ basis).tolist()
+        spread = s2 - s1**2 / n
+        spread = spread if spread > TINY else math.inf
+        slope = [(b - s1 * a / n) / spread for a, b in zip(sx, sxt, strict=True)]
+        mean = [offset + a / n for offset, a in zip(self.offset.tolist(), sx, strict=True)]
+        return mean, slope, self.offset_s + s1 / n, float(self.t[hi - 1] - self.t[lo])
+
+
+def straight_pieces(lines: Lines, rules) -> list[tuple[int, int]]:
+    """Index ranges [lo, hi) of the straight pieces that explain a series best at one `split_cost` a piece.
+
+    A piece costs the weighted squares that its line leaves, and its price. So one piece is the best where it leaves no
+    more than a price, two where those leave no more; only else all ways to cut are compared.
+    """
+    t, n = lines.t, len(lines.t)
+    if n < 2 or t[-1] - t[0] < 2.0 * (rules.min_duration_s - 1e-9):
         return [(0, n)]
+    step = np.minimum(t[1:] - t[:-1], rules.noise_time_s)
+    weight = np.empty(n)
+    weight[1:-1] = (step[1:] + step[:-1]) / 2
+    weight[0], weight[-1] = step[0] / 2, step[-1] / 2
+    weight = np.maximum(weight / rules.noise_time_s, TINY) * lines.weight
+    price = rules.split_cost * lines.typical**2
+
+    k = lines.basis.shape[1] - 2
+    x, weighted = lines.basis[:, 2:], lines.basis * weight[:, None]
+    left_by_one = _left_by_line(weighted.T @ lines.basis)
+    if left_by_one <= price:
+        return [(0, n)]
+
+    # Sums over all samples before each: of the weight, times t, t^2, x, x^2, t x.
+    sums = np.zeros((3 + 3 * k, n + 1))
+    sums[:2, 1:] = weighted.T[:2]
+    sums[2, 1:] = weighted[:, 1] * lines.basis[:, 1]
+    sums[3 : 3 + k, 1:] = weighted.T[2:]
+    sums[3 + k : 3 + 2 * k, 1:] = (weighted[:, 2:] * x).T
+    sums[3 + 2 * k :, 1:] = (weighted[:, 1:2] * x).T
+    np.cumsum(sums, axis=1, out=sums)
+    # A cut leaves both sides the minimum duration.
+    first = int(t.searchsorted(t[0] + rules.min_duration_s - 1e-9)) + 1
+    last = int(t.searchsorted(t[-1] - rules.min_duration_s + 1e-9, "right"))
+    if first >= last:
+        return [(0, n)]
+    before = sums[:, first:last]
+    left_by_two = _left(np.stack([before, sums[:, -1:] - before], axis=1), k).sum(axis=0)
+    cut = int(left_by_two.argmin())
+    if left_by_two[cut] <= price:
+        return [(0, n)] if left_by_one <= left_by_two[cut] + price else [(0, first + cut), (first + cut, n)]
+    return _cheapest_pieces(t, _left(sums[:, :, None] - sums[:, None, :], k) + price, rules.min_duration_s)
+
+
+def _left_by_line(products: np.ndarray) -> float:
+    """Weighted squares that one line leaves, from the weighted products (2 + k, 2 + k) of 1, t and the k series."""
+    (m0, m1, *y1), (_, m2, *yt) = products[:2].tolist()
+    y2 = products.diagonal()[2:].tolist()
+    ratio = m1 / m0
+    spread = max(m2 - m1 * ratio, TINY)
+    return max(sum(c - a * a / m0 - (b - ratio * a) ** 2 / spread for a, b, c in zip(y1, yt, y2, strict=True)), 0.0)
+
+
+def _left(sums: np.ndarray, k: int) -> np.ndarray:
+    """Weighted squares (...,) that lines leave of k series, from sums (3 + 3k, ...) over their samples."""
+    m0 = np.where(sums[0] > 0, sums[0], 1.0)
+    ratio = sums[1] / m0
+    spread = np.maximum(sums[2] - sums[1] * ratio, TINY)
+    y1, y2, yt = sums[3 : 3 + k], sums[3 + k : 3 + 2 * k], sums[3 + 2 * k :]
+    left = y2 - y1 * y1 / m0 - (yt - ratio * y1) ** 2 / spread
+    return np.maximum(np.add.reduce(left), 0.0)
+
+
+def _cheapest_pieces(t, cost, min_duration_s: float) -> list[tuple[int, int]]:
+    """The cheapest way to cut (dynamic programming), of pieces i .. j-1 that cost `cost[j, i]`."""
+    n = len(t)
+    stamp_end = np.concatenate([t[:1], t])  # stamp of the last sample of a piece that ends before j
+    cost[1:, :-1][stamp_end[1:, None] - t < min_duration_s - 1e-9] = np.inf
+    cost[n, 0] = min(cost[n, 0], 1e300)  # the whole window is always allowed
+    best, origin = np.zeros(n + 1), [0]
+    for j in range(1, n + 1):
+        total = best[:j] + cost[j, :j]
+        i = int(total.argmin())
+        origin.append(i)
+        best[j] = total[i]
     pieces, j = [], n
     while j > 0:
-        pieces.append((int(origin[j]), j))
-        j = int(origin[j])
+        pieces.append((origin[j], j))
+        j = origin[j]
     return pieces[::-1]
-
-
-def running(x: np.ndarray) -> np.ndarray:
-    """Sums over the first axis of all that comes before each index, (T + 1, ...)."""
-    return np.concatenate([np.zeros((1, *x.shape[1:])), np.cumsum(x, axis=0)])
 
 
 class PooledSigma:
     """One-sigma of the samples of any range: that of their inverse-variance mean, as if all were equally good."""
 
     def __init__(self, sigma):
-        # Running sums lose what is far below their largest part, so no sample counts as a billion others.
-        least = max(1e-4 * float(sigma.max(initial=0.0)), TINY)
-        self._certainty = running(1.0 / np.maximum(sigma, least) ** 2)
+        # Sums lose what is far below their largest part, so no sample counts as a billion others.
+        least = max(1e-4 * float(np.maximum.reduce(sigma, initial=0.0)), TINY)
+        self._certainty = 1.0 / np.maximum(sigma, least) ** 2
 
-    def __call__(self, lo, hi):
-        return np.sqrt((hi - lo) / (self._certainty[hi] - self._certainty[lo]))
-
-
-class Lines:
-    """Least-squares lines through any ranges of samples, weighted by their tolerance, from running sums."""
-
-    def __init__(self, t, x, tolerance):
-        weight = (middle(tolerance.clip(TINY)) / tolerance.clip(TINY)) ** 2
-        self.t, self.offset_s, self.offset = t, t.mean(), x.mean(axis=0)
-        tc, xc = t - self.offset_s, x - self.offset
-        self.s0, self.s1, self.s2 = running(weight), running(weight * tc), running(weight * tc**2)
-        self.sx, self.sxt = running(weight[:, None] * xc), running((weight * tc)[:, None] * xc)
-
-    def fit(self, lo, hi):
-        """Mean (N, k), slope (N, k), time of the mean (N,) and span (N,) of samples lo .. hi-1, for index arrays."""
-        n = self.s0[hi] - self.s0[lo]
-        s1, sx = self.s1[hi] - self.s1[lo], self.sx[hi] - self.sx[lo]
-        spread = self.s2[hi] - self.s2[lo] - s1**2 / n
-        slope = (self.sxt[hi] - self.sxt[lo] - s1[:, None] * sx / n[:, None]) / np.where(spread > TINY, spread, np.inf)[
-            :, None
-        ]
-        return self.offset + sx / n[:, None], slope, self.offset_s + s1 / n, self.t[hi - 1] - self.t[lo]
+    def __call__(self, lo: int, hi: int) -> float:
+        return math.sqrt((hi - lo) / float(np.add.reduce(self._certainty[lo:hi])))
 
 
 @dataclass(frozen=True)
@@ -121,10 +159,6 @@ class Verdict:
     @property
     def margin_sigmas(self) -> float:
         return sigmas_of(self.margin, self.noise)
-
-
-def verdicts_of(*columns) -> list[Verdict]:
-    return [Verdict(*row) for row in zip(*(np.asarray(c).tolist() for c in columns), strict=True)]
 
 
 def _without_slivers(states: list[State], min_duration_s: float) -> tuple[list[State], list[int]]:
@@ -150,9 +184,12 @@ def _without_slivers(states: list[State], min_duration_s: float) -> tuple[list[S
 
 
 def merge_and_judge(t, pieces, judge, boundary, min_duration_s) -> Judgement:
-    """Judges pieces, merges equal neighbours, and judges merged "nothing changed" runs again as one."""
-    bounds = np.array(pieces)
-    judged = [(lo, hi, [v]) for (lo, hi), v in zip(pieces, judge(bounds[:, 0], bounds[:, 1]), strict=True)]
+    """Judges pieces, merges equal neighbours, and judges merged "nothing changed" runs again as one.
+
+    Args:
+        judge: From the range lo, hi of a piece to its `Verdict`.
+    """
+    judged = [(lo, hi, [judge(lo, hi)]) for lo, hi in pieces]
     while True:
         runs = [judged[0]]
         for lo, hi, verdicts in judged[1:]:
@@ -163,9 +200,9 @@ def merge_and_judge(t, pieces, judge, boundary, min_duration_s) -> Judgement:
         judged, again = [], False
         for lo, hi, verdicts in runs:
             if len(verdicts) > 1 and verdicts[0].label in ("constant", "still"):
-                whole = judge(np.array([lo]), np.array([hi]))
-                again |= whole[0].label != verdicts[0].label
-                verdicts = whole
+                whole = judge(lo, hi)
+                again |= whole.label != verdicts[0].label
+                verdicts = [whole]
             judged.append((lo, hi, verdicts))
         if not again:
             break

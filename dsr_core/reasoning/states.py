@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,11 +31,11 @@ from dsr_core.reasoning.noise import (
 from dsr_core.reasoning.pieces import (
     Lines,
     PooledSigma,
+    Verdict,
     merge_and_judge,
     split_at_turn,
     straight_pieces,
     trend_boundary,
-    verdicts_of,
 )
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 
@@ -51,33 +52,34 @@ def trend_states(
         smoothed_s: Seconds over which a sample was averaged: errors closer than this are one and the same.
     """
     t, x = np.asarray(stamps_s, float), np.asarray(values, float)
-    sigma = np.broadcast_to(0.0 if sigma is None else np.asarray(sigma, float), t.shape)
-    floor = 0.2 * float(np.abs(x).max(initial=0.0))
-    tolerance = np.maximum(np.maximum(np.abs(x), floor) * rules.fraction / rules.sigmas, sigma)
-    pieces = straight_pieces(t, x[:, None], tolerance, rules)
+    sigma = samples_of(sigma, t)
+    size = np.abs(x)
+    floor = 0.2 * float(np.maximum.reduce(size, initial=0.0))
+    tolerance = np.maximum(np.maximum(size, floor) * (rules.fraction / rules.sigmas), sigma)
+    lines, noise_of = Lines(t, x, tolerance), PooledSigma(sigma)
+    pieces = straight_pieces(lines, rules)
     pieces = [part for piece in pieces for part in split_at_turn(x, *piece, rules.sigmas * tolerance, sigma, rules)]
-
-    lines, noise_of = Lines(t, x[:, None], tolerance), PooledSigma(sigma)
     white = white_sigma(x, typical_sigma(sigma), rules)
 
     def judge(lo, hi):
-        mean, slope, middle, span = lines.fit(lo, hi)
-        mean, slope = mean[:, 0], slope[:, 0]
+        (mean,), (slope,), middle_s, span = lines.fit(lo, hi)
         change = slope * span
-        reference = np.maximum(np.abs(mean), floor)
+        reference = max(abs(mean), floor)
         if smoothed_s is None:
             noise = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
         else:
             noise = smoothed_change_sigma(noise_of(lo, hi), span, smoothed_s)
         least = max(rules.fraction, ROUNDING) * reference
-        threshold = np.maximum(rules.sigmas * noise, least)
-        level = np.abs(change) <= threshold
-        trend = np.where(change > 0, "increasing", "decreasing")
-        labels, others = np.where(level, "constant", trend), np.where(level, trend, "constant")
-        chances = np.where(level, chance_within(change, least, noise), chance_beyond(np.abs(change), least, noise))
-        certain = ~level | (rules.sigmas * noise <= rules.uncertain_fraction * reference)
-        margins = np.abs(np.abs(change) - threshold)
-        return verdicts_of(labels, margins, noise, certain, mean, slope, middle, chances, others)
+        threshold = max(rules.sigmas * noise, least)
+        label, other = "constant", "increasing" if change > 0 else "decreasing"
+        chance, certain = 0.0, True
+        if abs(change) <= threshold:
+            chance = chance_within(change, least, noise)
+            certain = rules.sigmas * noise <= rules.uncertain_fraction * reference
+        else:
+            label, other = other, label
+            chance = chance_beyond(abs(change), least, noise)
+        return Verdict(label, abs(abs(change) - threshold), noise, certain, mean, slope, middle_s, chance, other)
 
     return merge_and_judge(
         t, pieces, judge, lambda p, q, cut: trend_boundary(t, x, sigma, p, q, cut), rules.min_duration_s
@@ -94,34 +96,39 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
         length_m: Length of the thing; 5 % of it is the least motion that counts. None or NaN: any motion beyond noise.
     """
     t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
-    sigma = np.broadcast_to(0.0 if sigma_m is None else np.asarray(sigma_m, float), t.shape)
+    sigma = samples_of(sigma_m, t)
     unsized = length_m is None or not math.isfinite(length_m)
     least = max(0.0 if unsized else rules.fraction * length_m, ROUNDING * float(np.abs(p).max(initial=0.0)))
     tolerance = np.maximum(sigma, least / rules.sigmas)
-    pieces = straight_pieces(t, p, tolerance, rules)
     lines, noise_of = Lines(t, p, tolerance), PooledSigma(sigma)
+    pieces = straight_pieces(lines, rules)
     white = white_sigma(p, typical_sigma(sigma), rules)
 
     def judge(lo, hi):
-        mean, slope, middle, span = lines.fit(lo, hi)
-        change = np.linalg.norm(slope, axis=1) * span
+        mean, slope, middle_s, span = lines.fit(lo, hi)
+        change = math.hypot(*slope) * span
         sigma = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
         noise = THREE_AXES * sigma
-        threshold = np.maximum(rules.sigmas * noise, least)
-        moves = change > threshold
-        labels, others = np.where(moves, "moving", "still"), np.where(moves, "still", "moving")
+        threshold = max(rules.sigmas * noise, least)
+        label, other, margin, certain = "moving", "still", abs(change - threshold), True
         # Noise across the motion makes a displacement longer: its square by twice that of an axis.
-        net = np.sqrt(np.maximum(change**2 - 2.0 * sigma**2, 0.0))
-        # Of a thing of unknown length "still" says that it moves less than the noise.
-        little = np.maximum(least, sigma) if unsized else least
-        chances = np.where(moves, chance_beyond(net, least, sigma), chance_within(net, little, sigma))
-        certain = np.full(len(lo), True)
-        if not unsized:
-            certain = moves | (rules.sigmas * noise <= rules.uncertain_lengths * length_m)
-        margins = np.abs(change - threshold)
-        return verdicts_of(labels, margins, noise, certain, mean[:, 0], slope[:, 0], middle, chances, others)
+        net = math.sqrt(max(change**2 - 2.0 * sigma**2, 0.0))
+        if change > threshold:
+            chance = chance_beyond(net, least, sigma)
+        else:
+            label, other = other, label
+            # Of a thing of unknown length "still" says that it moves less than the noise.
+            chance = chance_within(net, max(least, sigma) if unsized else least, sigma)
+            certain = unsized or rules.sigmas * noise <= rules.uncertain_lengths * length_m
+        return Verdict(label, margin, noise, certain, mean[0], slope[0], middle_s, chance, other)
 
     return merge_and_judge(t, pieces, judge, None, rules.min_duration_s)
+
+
+def samples_of(sigma, stamps_s: np.ndarray) -> np.ndarray:
+    """A one-sigma for each sample (T,), of one a sample, one for all, or None (exact)."""
+    sigma = np.asarray(0.0 if sigma is None else sigma, float)
+    return sigma if sigma.shape == stamps_s.shape else np.broadcast_to(sigma, stamps_s.shape)
 
 
 def rest_chance(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DEFAULT_RULES) -> float:
@@ -144,17 +151,30 @@ def rest_chance(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRule
 def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DEFAULT_RULES) -> bool:
     """Whether positions (T, 3) left their place at any time: a quick summary of `motion_states`."""
     t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
-    parts = min(8, max(len(t) // 3, 2), len(t))
-    starts = np.arange(parts) * len(t) // parts
-    counts = np.diff(np.append(starts, len(t)))
+    starts, counts, fewest = _parts(len(t))
     centres = np.add.reduceat(p, starts, axis=0) / counts[:, None]
     middles = np.add.reduceat(t, starts) / counts
-    noise = change_sigma(typical_sigma(sigma_m), np.abs(middles - middles[:, None]), 2 * counts.min(), rules)
-    noise = noise * THREE_AXES
     least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
-    least = max(least, ROUNDING * float(np.abs(p).max(initial=0.0)))
-    distance = np.linalg.norm(centres - centres[:, None], axis=-1)
-    return bool(np.any(distance > np.maximum(rules.sigmas * noise, least)))
+    least = max(least, ROUNDING * float(np.maximum.reduce(np.abs(p), axis=None, initial=0.0)))
+    sigma = typical_sigma(sigma_m)
+    sigmas = rules.sigmas * THREE_AXES
+    way = (centres[-1] - centres[0]).tolist()
+    noise = change_sigma(sigma, float(middles[-1] - middles[0]), 2 * fewest, rules)
+    if math.hypot(*way) > max(sigmas * noise, least):
+        return True
+    noise = change_sigma(sigma, np.abs(middles - middles[:, None]), 2 * fewest, rules)
+    between = centres - centres[:, None]
+    distance = np.sqrt(np.einsum("ijk,ijk->ij", between, between))
+    return bool((distance > np.maximum(sigmas * noise, least)).any())
+
+
+@lru_cache(maxsize=1024)
+def _parts(samples: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Where up to eight even parts of so many samples start, how many each has, and how many the shortest."""
+    parts = min(8, max(samples // 3, 2), samples)
+    starts = np.arange(parts) * samples // parts
+    counts = np.diff(np.append(starts, samples))
+    return starts, counts, int(counts.min())
 
 
 def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = DEFAULT_RULES) -> Judgement:
@@ -170,7 +190,7 @@ def comparison_states(stamps_s, first, second, sigma=None, rules: RobustRules = 
     """
     t = np.asarray(stamps_s, float)
     a, b = np.asarray(first, float), np.asarray(second, float)
-    sigma = np.broadcast_to(0.0 if sigma is None else np.asarray(sigma, float), t.shape).copy()
+    sigma = samples_of(sigma, t).copy()
     difference, scale = a - b, np.maximum(np.abs(a), np.abs(b))
     measured, noise = difference.copy(), sigma.copy()
     scale = np.maximum(scale, 0.2 * scale.max(initial=0.0))
@@ -215,7 +235,7 @@ def direction_states(stamps_s, vectors, sigma_rad=None, rules: RobustRules = DEF
     t, v = np.asarray(stamps_s, float), np.asarray(vectors, float)
     length = np.linalg.norm(v, axis=1, keepdims=True)
     unit = v / np.maximum(length, TINY)
-    sigma = np.broadcast_to(0.0 if sigma_rad is None else np.asarray(sigma_rad, float), t.shape)
+    sigma = samples_of(sigma_rad, t)
     leave = np.maximum(rules.direction_threshold - np.maximum(rules.direction_hysteresis, sigma), 0.05)
     enter = np.full(len(t), rules.direction_threshold)
     sides = np.stack([hysteresis(unit[:, i], enter, leave) for i in range(3)], axis=1)

@@ -72,17 +72,23 @@ def stamps_in(
     start, end = (first, last) if window is None else (max(first, window[0]), min(last, window[1]))
     driver = next((a.track for a in agents if a.track is not None), None)
     stamps = scene.stamps_s if driver is None else driver.stamps_s
-    lo, hi = np.searchsorted(stamps, start - 1e-9, "left"), np.searchsorted(stamps, end + 1e-9, "right")
+    lo, hi = rows_between(stamps, start, end)
     seen = hi - lo
     for agent in agents:
         if agent.track is not None:
-            seen = min(seen, int(np.count_nonzero(agent.track.between(start - 1e-9, end + 1e-9).observed)))
+            rows = (lo, hi) if agent.track is driver else rows_between(agent.track.stamps_s, start, end)
+            seen = min(seen, int(np.count_nonzero(agent.track.observed[slice(*rows)])))
     if end < start or seen < config.min_samples:
         raise DeclineError("NOT_OBSERVED", when_seen(scene, agents, window))
     stamps = stamps[lo:hi]
     if len(stamps) > config.max_samples:
         stamps = stamps[np.round(np.linspace(0, len(stamps) - 1, config.max_samples)).astype(int)]
     return stamps
+
+
+def rows_between(stamps_s: np.ndarray, start_s: float, end_s: float) -> tuple[int, int]:
+    """First row in a closed time span, give or take a nanosecond, and the one after its last."""
+    return int(stamps_s.searchsorted(start_s - 1e-9, "left")), int(stamps_s.searchsorted(end_s + 1e-9, "right"))
 
 
 def when_seen(scene: Scene, agents: Sequence[Agent], window) -> str:

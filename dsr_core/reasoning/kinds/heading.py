@@ -26,8 +26,9 @@ from dsr_core.reasoning.noise import (
     typical_sigma,
     white_sigma,
 )
-from dsr_core.reasoning.pieces import Lines, PooledSigma, merge_and_judge, straight_pieces, verdicts_of
+from dsr_core.reasoning.pieces import Lines, PooledSigma, Verdict, merge_and_judge, straight_pieces
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
+from dsr_core.reasoning.states import samples_of
 from dsr_core.reasoning.window import is_instant, stamps_in
 from dsr_core.scene import Scene
 
@@ -136,28 +137,27 @@ def turning_states(stamps_s, angle_rad, sigma_rad=0.0, rules: RobustRules = DEFA
         angle_rad: (T,) heading without jumps.
         sigma_rad: (T,) or number, one-sigma of a sample.
     """
-    t, x = np.asarray(stamps_s, float), np.asarray(angle_rad, float)[:, None]
-    sigma = np.broadcast_to(np.asarray(sigma_rad, float), t.shape)
+    t, x = np.asarray(stamps_s, float), np.asarray(angle_rad, float)
+    sigma = samples_of(sigma_rad, t)
     tolerance = np.maximum(sigma, rules.turn_rad / rules.sigmas)
-    pieces = straight_pieces(t, x, tolerance, rules)
     lines, noise_of = Lines(t, x, tolerance), PooledSigma(sigma)
+    pieces = straight_pieces(lines, rules)
     white = white_sigma(x, typical_sigma(sigma), rules)
 
     def judge(lo, hi):
-        mean, slope, middle, span = lines.fit(lo, hi)
-        change = slope[:, 0] * span
+        (mean,), (slope,), middle_s, span = lines.fit(lo, hi)
+        change = slope * span
         noise = change_sigma(noise_of(lo, hi), span, hi - lo, rules, white)
-        threshold = np.maximum(rules.sigmas * noise, rules.turn_rad)
-        level = np.abs(change) <= threshold
-        turn = np.where(change > 0, "turning_left", "turning_right")
+        threshold = max(rules.sigmas * noise, rules.turn_rad)
         # `merge_and_judge` judges runs of "constant" again as one: small turns one way add up.
-        labels, others = np.where(level, "constant", turn), np.where(level, turn, "constant")
-        chances = np.where(
-            level, chance_within(change, rules.turn_rad, noise), chance_beyond(np.abs(change), rules.turn_rad, noise)
-        )
-        certain = ~level | (noise <= rules.uncertain_angle_rad)
-        margins = np.abs(np.abs(change) - threshold)
-        return verdicts_of(labels, margins, noise, certain, mean[:, 0], slope[:, 0], middle, chances, others)
+        label, other, certain = "constant", "turning_left" if change > 0 else "turning_right", True
+        if abs(change) <= threshold:
+            chance = chance_within(change, rules.turn_rad, noise)
+            certain = noise <= rules.uncertain_angle_rad
+        else:
+            label, other = other, label
+            chance = chance_beyond(abs(change), rules.turn_rad, noise)
+        return Verdict(label, abs(abs(change) - threshold), noise, certain, mean, slope, middle_s, chance, other)
 
     judged = merge_and_judge(t, pieces, judge, None, rules.min_duration_s)
     names = {"constant": "straight"}

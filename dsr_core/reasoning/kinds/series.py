@@ -15,6 +15,7 @@ from dsr_core.reasoning.agents import Agent
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.judgement import Judgement
 from dsr_core.reasoning.kinds.base import Found, ResolvedQuery
+from dsr_core.reasoning.noise import middle
 from dsr_core.reasoning.rules import RobustRules
 from dsr_core.reasoning.vocabulary import UNITS
 from dsr_core.reasoning.window import check_viewpoint_time, is_instant, stamps_in
@@ -130,7 +131,7 @@ def _judge(query: ResolvedQuery, measured, t, config) -> Judgement:
         judged = _or_at_rest(judged, "same", t, both, config)
     else:
         judged = _predict(query, first, t, config)
-    require_certain(judged, kind, float(np.median(first.sigma)))
+    require_certain(judged, kind, middle(first.sigma))
     return judged
 
 
