@@ -98,14 +98,17 @@ def check_rigid(T_a_b: np.ndarray, name: str = "transform", tolerance: float = 1
     return T
 
 
-def run_of(stamps_s: np.ndarray, at_s: np.ndarray) -> slice | None:
-    """Where the times asked for (N,) are a run of the stamps (T,) themselves; None where they are not."""
+def rows_at(stamps_s: np.ndarray, at_s: np.ndarray) -> slice | np.ndarray | None:
+    """Which of the stamps (T,) the times asked for (N,) are, as a run or an index (N,) int; None where some are not."""
     if not len(at_s):
         return None
     first = int(stamps_s.searchsorted(at_s[0]))
     run = slice(first, first + len(at_s))
     part = stamps_s[run]
-    return run if len(part) == len(at_s) and part[-1] == at_s[-1] and (part == at_s).all() else None
+    if len(part) == len(at_s) and part[-1] == at_s[-1] and (part == at_s).all():
+        return run
+    index = np.minimum(stamps_s.searchsorted(at_s), len(stamps_s) - 1)
+    return index if (stamps_s[index] == at_s).all() else None
 
 
 def interpolate_transforms(stamps_s: np.ndarray, T_a_b: np.ndarray, at_s: np.ndarray) -> np.ndarray:
@@ -120,14 +123,14 @@ def interpolate_transforms(stamps_s: np.ndarray, T_a_b: np.ndarray, at_s: np.nda
         (N, 4, 4) transforms.
     """
     stamps_s, at_s = np.asarray(stamps_s, float), np.atleast_1d(np.asarray(at_s, float))
-    run = run_of(stamps_s, at_s)
-    if run is not None:
-        return np.array(T_a_b[run], float)
-    at = np.clip(at_s, stamps_s[0], stamps_s[-1])
+    at = at_s
+    rows = rows_at(stamps_s, at)
+    if rows is None:
+        at = np.clip(at_s, stamps_s[0], stamps_s[-1])
+        rows = rows_at(stamps_s, at)
+    if rows is not None:
+        return np.array(T_a_b[rows], float)
     index = np.searchsorted(stamps_s, at)
-    exact = stamps_s[np.minimum(index, len(stamps_s) - 1)] == at
-    if exact.all():
-        return np.asarray(T_a_b, float)[index]
     translation = np.stack([np.interp(at, stamps_s, T_a_b[:, i, 3]) for i in range(3)], axis=-1)
     lo, hi = max(int(index.min()) - 1, 0), min(int(index.max()) + 1, len(stamps_s))
     rotation = Slerp(stamps_s[lo:hi], Rotation.from_matrix(T_a_b[lo:hi, :3, :3]))(at).as_matrix()

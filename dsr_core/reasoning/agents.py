@@ -145,12 +145,10 @@ def places_at(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
     else:
         known_s, known, _ = _known_poses(scene, agent)
         places = known[:, :3, 3].__getitem__
-    run = tf.run_of(known_s, stamps_s)
-    if run is not None:
-        return places(run)
+    rows = tf.rows_at(known_s, stamps_s)
+    if rows is not None:
+        return places(rows)
     hi = np.minimum(known_s.searchsorted(stamps_s), len(known_s) - 1)
-    if (known_s[hi] == stamps_s).all():
-        return places(hi)
     lo = np.maximum(hi - 1, 0)
     step = known_s[hi] - known_s[lo]
     share = np.clip((stamps_s - known_s[lo]) / np.where(step > 0, step, 1.0), 0.0, 1.0)[:, None]
@@ -160,9 +158,10 @@ def places_at(scene: Scene, agent: Agent, stamps_s: np.ndarray) -> np.ndarray:
 def interpolate(track: Track, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Smoothed positions (N, 3), covariances (N, 3, 3) and the nearest sample's index (N,) of a track at `stamps_s`."""
     t = track.stamps_s
-    run = tf.run_of(t, stamps_s)
-    if run is not None:
-        return track.smoothed_positions(run), track.smoothed_covariances(run), np.arange(run.start, run.stop)
+    rows = tf.rows_at(t, stamps_s)
+    if rows is not None:
+        nearest = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        return track.smoothed_positions(rows), track.smoothed_covariances(rows), nearest
     hi = np.clip(np.searchsorted(t, stamps_s), 1, max(len(t) - 1, 1))
     lo = hi - 1
     if len(t) == 1:
