@@ -3,10 +3,11 @@
 A sample is final once its track is `lag_s` older; until then it is smoothed with all that is known. So a view of a
 track that ends at second t uses nothing later than t, and is the same whether it is taken at t or later.
 
-The smoother is that of Rauch, Tung and Striebel (1965) in its fixed-lag form (Anderson and Moore, "Optimal Filtering",
-7.3): with C_i = P_i F' (F P_i F' + Q)^-1 and J_kj = C_k ... C_(j-1), what moves the filter's estimate at j by d moves
-the estimate at k by J_kj d. Between two samples position and velocity walk at random, as strongly as the filter's
-models have them walk, by the models' weights after the second one; so several models need no smoother each.
+The smoother is that of Rauch, Tung and Striebel (1965), for what becomes final in its fixed-lag form (Anderson and
+Moore, "Optimal Filtering", 7.3): with C_i = P_i F' (F P_i F' + Q)^-1 and J_kj = C_k ... C_(j-1), what moves the
+filter's estimate at j by d moves the estimate at k by J_kj d. Between two samples position and velocity walk at random,
+as strongly as the filter's models have them walk, by the models' weights after the second one; so several models need
+no smoother each.
 
 Shapes: N tracks (or steps of one), L samples within the lag, T samples of a track; states are position and velocity.
 """
@@ -150,18 +151,15 @@ class Smoothing:
         part = slice(self._finals, len(self))
         mean = np.concatenate([self.positions_m[part], self.velocities_mps[part]], axis=1)
         cov = unpacked(self.state_covariances[part])
-        positions, covariances = mean[None, :, :3].copy(), np.array(self.covariances[part], float)[None]
-        predicted_mean, predicted, step = predict(
-            mean[:-1], cov[:-1], self.walk[part][1:], np.diff(self.stamps_s[part])
-        )
-        moved, shrunk = mean[1:] - predicted_mean, cov[1:] - predicted
-        gains = np.zeros((1, len(mean), 3, 6))
-        gains[..., :3] = np.eye(3)
-        for j in range(len(mean) - 1):
-            before = slice(0, j + 1)
-            gains[:, before] = carry(gains[:, before], step[j : j + 1])
-            correct(gains[:, before], positions[:, before], covariances[:, before], moved[j : j + 1], shrunk[j : j + 1])
-        return positions[0], covariances[0]
+        ahead, ahead_cov, gain = predict(mean[:-1], cov[:-1], self.walk[part][1:], np.diff(self.stamps_s[part]))
+        # What each sample says beyond its prediction, covariance and mean side by side; the gains carry it back.
+        news = np.concatenate([cov[1:] - ahead_cov, (mean[1:] - ahead)[:, :, None]], axis=2)
+        carried, changes = np.zeros((6, 7)), np.zeros((len(mean), 3, 7))
+        for k in range(len(mean) - 2, -1, -1):
+            carried = gain[k] @ (carried + news[k])
+            carried[:, :6] = carried[:, :6] @ gain[k].T
+            changes[k] = carried[:3]
+        return mean[:, :3] + changes[:, :, 6], self.covariances[part] + changes[:, :, :3]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All fields by name, with NaN for what is not final."""

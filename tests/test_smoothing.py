@@ -1,6 +1,7 @@
 """Smoothed tracks: no lag, honest covariances, and never a correction from later than was asked for."""
 
 import copy
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -275,6 +276,17 @@ def test_a_sample_is_final_after_the_lag_and_not_before():
     known = [p for p in said if p is not None]
     changed = [bool(np.any(a != b)) for a, b in pairwise(known)]
     assert all(changed[:9]) and not any(changed[10:])
+
+
+def test_final_samples_are_those_that_smoothing_backwards_gives():
+    """They are made forwards, frame by frame; here each is made again from the frames up to its lag."""
+    track = fed([corner], uneven(5), miss=0.2, seed=5).scene().tracks["1"]
+    position, cov = smoothed(track)
+    newest = track.stamps_s[np.minimum(np.searchsorted(track.stamps_s, track.stamps_s + 1.0 - 1e-6), len(track) - 1)]
+    for k in np.flatnonzero(smoothing.is_final(track.stamps_s, track.stamps_s[-1], 1.0)):
+        again = replace(track.smoothing.until(newest[k]), lag_s=100.0)
+        assert np.allclose(again.positions(np.array([k])), position[k], atol=1e-9)
+        assert np.allclose(again.covariances_of(np.array([k])), cov[k], rtol=1e-6, atol=1e-9)
 
 
 def test_parts_of_a_track_keep_what_is_known_of_the_whole():

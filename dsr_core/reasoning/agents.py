@@ -168,10 +168,12 @@ def interpolate(track: Track, stamps_s: np.ndarray) -> tuple[np.ndarray, np.ndar
         hi = lo = np.zeros(len(stamps_s), int)
     step = np.where(t[hi] > t[lo], t[hi] - t[lo], 1.0)
     share = np.clip((stamps_s - t[lo]) / step, 0.0, 1.0)[:, None]
-    # p_lo + share (p_hi - p_lo) is exact at both samples, so an answer at a stamp uses that very sample.
-    before, after = track.smoothed_positions(lo), track.smoothed_positions(hi)
-    p = np.where(share >= 1.0, after, before * (1 - share) + after * share)
+    # An answer at a stamp uses that very sample, without rounding.
     nearest = np.where(share[:, 0] >= 0.5, hi, lo)
+    p = track.smoothed_positions(nearest)
+    if ((share > 0.0) & (share < 1.0)).any():
+        between = track.smoothed_positions(lo) * (1 - share) + track.smoothed_positions(hi) * share
+        p = np.where((share > 0.0) & (share < 1.0), between, p)
     return p, track.smoothed_covariances(nearest), nearest
 
 
