@@ -55,13 +55,14 @@ def match_tracks(scene: Scene, truth: Scene) -> dict[str, list[str]]:
 
 
 def position_errors(scene: Scene, truth: Scene, matched: dict[str, list[str]]) -> dict[str, np.ndarray]:
-    """Distances in metres between the tracks and the truth at observed samples, by true id."""
+    """Distances in metres between the smoothed tracks and the truth at observed samples, by true id."""
     errors = {}
     for id, ids in matched.items():
         parts = [np.zeros(0)]
         for track in (scene.tracks[i] for i in ids):
-            error = np.linalg.norm(positions_at(truth.tracks[id], track.stamps_s) - track.positions_world_m, axis=1)
-            parts.append(error[track.observed])
+            rows = np.flatnonzero(track.observed)
+            true = positions_at(truth.tracks[id], track.stamps_s[rows])
+            parts.append(np.linalg.norm(true - track.smoothed_positions(rows), axis=1))
         errors[id] = np.concatenate(parts)
     return errors
 
