@@ -16,6 +16,7 @@ READERS = (
     ("kitti", "KittiTracking", "a KITTI tracking root (oxts/ and calib/)"),
     ("av2", "Argoverse2Log", "an Argoverse 2 log (annotations.feather and city_SE3_egovehicle.feather)"),
     ("rgbd", "RgbdFolder", "an RGB-D folder (camera-intrinsics.txt and frame-*.depth.png)"),
+    ("stereo", "StereoFolder", "a stereo folder (cam0/ and cam1/ with sensor.yaml and data/)"),
 )
 
 __all__ = ["READERS", "Source", "open_source"]

@@ -27,22 +27,33 @@ BACKWARD_JUMP_NS = 1_000_000_000
 
 
 class LazyFrame(Frame):
-    """A Frame whose picture is decoded when it is first asked for (tracking never does)."""
+    """A Frame whose picture and depth are made when first asked for (tracking 3D boxes asks for neither)."""
 
     @classmethod
-    def make(cls, decode_rgb: Callable[[], np.ndarray] | None, **fields) -> LazyFrame:
-        """A frame of `fields` whose `rgb` is what `decode_rgb()` gives."""
+    def make(
+        cls,
+        decode_rgb: Callable[[], np.ndarray | None] | None,
+        make_depth: Callable[[], np.ndarray] | None = None,
+        **fields,
+    ) -> LazyFrame:
+        """A frame of `fields` whose `rgb` is what `decode_rgb()` gives, and `depth_m` what `make_depth()` gives."""
         frame = cls(**fields)
-        if decode_rgb is not None:
-            # __init__ stored rgb=None in the instance, which would hide the cached property.
-            del frame.__dict__["rgb"]
-            object.__setattr__(frame, "_decode_rgb", decode_rgb)
+        for name, make in (("rgb", decode_rgb), ("depth_m", make_depth)):
+            if make is not None:
+                # __init__ stored None in the instance, which would hide the cached property.
+                del frame.__dict__[name]
+                object.__setattr__(frame, f"_make_{name}", make)
         return frame
 
     @cached_property
-    def rgb(self) -> np.ndarray:
+    def rgb(self) -> np.ndarray | None:
         """(H, W, 3) uint8."""
-        return self._decode_rgb()
+        return self._make_rgb()
+
+    @cached_property
+    def depth_m(self) -> np.ndarray | None:
+        """(H, W) float32 metres, NaN where unknown."""
+        return self._make_depth_m()
 
 
 class Source(ABC):
@@ -72,6 +83,12 @@ class Source(ABC):
     def __len__(self) -> int:
         """Number of frames, for progress bars (an upper bound where frames can be skipped)."""
 
+    def lift_config(self) -> LiftConfig:
+        """How detections are placed where nobody says otherwise; readers that know their depth's noise tell it here."""
+        from dsr_core.perception.lift import LiftConfig
+
+        return LiftConfig()
+
     def truth(self) -> Scene | None:
         """The ground-truth tracks and poses where the recording has them, else None."""
         return None
@@ -92,9 +109,9 @@ class Source(ABC):
 
     def observations(self, lift: LiftConfig | None = None, progress: bool = False) -> Iterator[FrameObservations]:
         """Frames placed in the world, as the observer node places them; unusable frames are counted in `skipped`."""
-        from dsr_core.perception.lift import LiftConfig, observe_with_report
+        from dsr_core.perception.lift import observe_with_report
 
-        lift = lift or LiftConfig()
+        lift = lift or self.lift_config()
         for frame in progress_bar(self.frames(), len(self), f"reading {self.name}", progress):
             if frame.T_world_camera is None:
                 if frame.T_world_base is None:
@@ -119,7 +136,7 @@ class Source(ABC):
 
         Args:
             world: Settings of the tracker and the memory; None keeps the whole recording in memory.
-            lift: Settings of lifting; None takes the defaults.
+            lift: Settings of lifting; None takes those of `lift_config`.
             progress: Shows a progress bar.
 
         Raises:
