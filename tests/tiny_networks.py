@@ -1,0 +1,58 @@
+"""Networks of the real architectures, a thousandth of their size, with random weights; made without a hub."""
+
+import string
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="network backends need torch: run tools/setup.sh")
+transformers = pytest.importorskip("transformers", reason="network backends need transformers: run tools/setup.sh")
+
+
+def bert_tokenizer():
+    """A BERT tokenizer of few words; GroundingDINO expects [CLS] [SEP] . ? at 101, 102, 1012 and 1029."""
+    words = ["red", "mug", "chair", "person", "fork", "##lift", "table", "robot"]
+    words += list(string.ascii_lowercase) + ["##" + c for c in string.ascii_lowercase]
+    vocab = {f"[unused{i}]": i for i in range(1030)}
+    fixed = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}
+    for token, i in fixed.items():
+        del vocab[f"[unused{i}]"]
+        vocab[token] = i
+    for i, word in enumerate(words):
+        vocab[word] = 1030 + i
+    return transformers.BertTokenizer(vocab=vocab)
+
+
+def grounding_dino(kind: str = "", max_text_len: int = 256):
+    """GroundingDINO (kind "") or MM-GroundingDINO (kind "MM") with 0.3 M parameters."""
+    swin = transformers.SwinConfig(
+        image_size=64,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+        window_size=4,
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    bert = transformers.BertConfig(
+        vocab_size=len(bert_tokenizer()),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=256,
+    )
+    config = getattr(transformers, f"{kind}GroundingDinoConfig")(
+        backbone_config=swin,
+        text_config=bert,
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        num_queries=20,
+        max_text_len=max_text_len,
+        disable_custom_kernels=True,
+    )
+    torch.manual_seed(0)
+    return getattr(transformers, f"{kind}GroundingDinoForObjectDetection")(config).eval()
