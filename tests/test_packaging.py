@@ -73,6 +73,7 @@ def test_base_install_is_light_and_nothing_pins_a_robot():
     assert set(PROJECT["optional-dependencies"]) == {
         "ros",
         "perception",
+        "export",
         "vlm",
         "train",
         "sim",

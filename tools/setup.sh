@@ -42,6 +42,13 @@ if ! install -r requirements-ros.txt -e '.[sim,view,dev]' onnxruntime tryaii-min
   wait "$building" || true
   exit 1
 fi
+# CPU builds alone: the ordinary wheel of PyTorch brings gigabytes of CUDA. Where there is none, tests of networks skip.
+echo "Python: PyTorch and transformers"
+torch='torch==2.13.0+cpu'
+if ! { install "$torch" || install --timeout 20 --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu "$torch"; } \
+    >/dev/null 2>&1 || ! install "$torch" -e '.[perception,export]'; then
+  echo "setup.sh: no CPU build of PyTorch for $("$python" --version) was found; the tests of networks will be skipped" >&2
+fi
 wait "$building"
 echo "$inputs" >"$stamp"
 echo "Set up in $((SECONDS - started)) s."
