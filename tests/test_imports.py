@@ -8,7 +8,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 # what a light or ROS-free machine lacks; they are loaded inside the function that needs them
-HEAVY = ("cv2", "matplotlib", "mujoco", "pyarrow", "ray", "rerun", "rosbags", "torch", "transformers")
+HEAVY = ("ai_edge_litert", "cv2", "matplotlib", "mujoco", "pyarrow", "ray", "rerun", "rosbags", "torch", "transformers")
 ROS = ("ament_index_python", "dsr_ros", "launch", "message_filters", "rclpy", "sensor_msgs", "std_msgs", "tf2_ros")
 
 

@@ -80,6 +80,7 @@ def test_base_install_is_light_and_nothing_pins_a_robot():
         "scale",
         "view",
         "names",
+        "embedded",
         "dev",
     }
 
@@ -92,7 +93,7 @@ def test_constraints_pin_all_that_make_installs():
     constraints = _requirements("constraints-cpu.txt")
     assert all(re.match(r"[\w.-]+==[\w.!+-]+(; python_version (<|>=) \"3\.\d+\")?$", line) for line in constraints)
     wanted = list(PROJECT["dependencies"])
-    for extra in ("ros", "sim", "view", "names", "dev"):
+    for extra in ("ros", "sim", "view", "names", "embedded", "dev"):
         wanted += PROJECT["optional-dependencies"][extra]
     assert {_name(r) for r in wanted} - {_name(c) for c in constraints} == set()
 

