@@ -28,5 +28,6 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str):
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        found = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+        return found
     raise AttributeError(f"module 'dsr_core' has no attribute {name!r}")

@@ -50,9 +50,12 @@ def matrices_from_quaternions(quaternions_xyzw: np.ndarray) -> np.ndarray:
     """
     q = np.asarray(quaternions_xyzw, float)
     flat = q.reshape(-1, 4)
-    known = np.isfinite(flat).all(axis=1)
-    if np.any(np.linalg.norm(flat[known], axis=1) < 1e-9):
+    squares = np.einsum("ti,ti->t", flat, flat)
+    if (squares < 1e-18).any():
         raise GeometryError("a quaternion of zero length is no rotation; x, y, z, w = 0, 0, 0, 1 is 'no rotation'")
+    known = np.isfinite(squares)
+    if known.all():
+        return Rotation.from_quat(flat).as_matrix().reshape(*q.shape[:-1], 3, 3)
     out = np.full((len(flat), 3, 3), np.nan)
     if known.any():
         out[known] = Rotation.from_quat(flat[known]).as_matrix()

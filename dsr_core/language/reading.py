@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dsr_core.language.directions import direction_label, split_direction
 from dsr_core.language.grammar import Sentence
 from dsr_core.language.mentions import MARK, PRONOUNS, Boxes, set_mentioned, who_mentioned
-from dsr_core.language.times import Times
+from dsr_core.language.times import NO_TIMES, Times
 from dsr_core.language.trends import trend_label
 from dsr_core.language.viewpoints import OWN
 from dsr_core.reasoning.query import Query, Viewpoint, Who
@@ -49,7 +49,7 @@ class ParsedQuestion:
     asked: str | tuple[str, ...] | None = None
     recent: bool = False
     last_s: float | None = None
-    times: Times = field(default_factory=Times)
+    times: Times = NO_TIMES
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,8 @@ class Times:
     @property
     def relative(self) -> bool:
         """Whether a window follows only from what is known (`window_in`)."""
-        return self != Times(window=self.window, now=self.now, whole=self.whole)
+        said = (self.last_s, self.start_s, self.end_s, self.first_s, self.ago_s, self.part)
+        return self.since_appeared or said != (None,) * 6
 
     @property
     def instant(self) -> bool:
@@ -146,6 +147,9 @@ class Times:
         if self.since_appeared:
             return (begin_s if appeared_s is None else appeared_s), end_s
         return None
+
+
+NO_TIMES = Times()
 
 
 def seconds(number: str, unit: str | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +44,9 @@ class Agent:
     @property
     def length_m(self) -> float | None:
         """The longest side of a thing in metres, None where its size is not known."""
-        if self.track is None or not np.isfinite(self.track.size_lwh_m).any():
+        if self.track is None:
             return None
-        return float(np.nanmax(self.track.size_lwh_m))
+        return max(filter(math.isfinite, self.track.size_lwh_m.tolist()), default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +189,8 @@ def motion(scene: Scene, agent: Agent, stamps_s: np.ndarray, axes: bool = False)
     """
     n = len(stamps_s)
     if agent.track is None:
+        if not axes and agent.name != "map":
+            return Motion(stamps_s, places_at(scene, agent, stamps_s), np.zeros((n, 3, 3)), None, np.zeros(n))
         T = poses(scene, agent, stamps_s)
         return Motion(stamps_s, T[:, :3, 3], np.zeros((n, 3, 3)), T[:, :3, :3], np.zeros(n))
     positions, covariances, nearest = interpolate(agent.track, stamps_s)
@@ -199,6 +202,9 @@ def motion(scene: Scene, agent: Agent, stamps_s: np.ndarray, axes: bool = False)
 
 def _track_axes(agent: Agent, stamps_s, nearest) -> tuple[np.ndarray, np.ndarray]:
     track = agent.track
+    turns = track.orientations_xyzw[nearest]
+    if np.isfinite(turns).all() and (track.stamps_s[nearest] == stamps_s).all():
+        return tf.matrices_from_quaternions(turns), track.orientation_sigmas_rad[nearest]
     known = np.flatnonzero(np.isfinite(track.orientations_xyzw).all(axis=1))
     if not len(known):
         raise DeclineError(
@@ -213,6 +219,17 @@ def _track_axes(agent: Agent, stamps_s, nearest) -> tuple[np.ndarray, np.ndarray
     return tf.matrices_from_quaternions(track.orientations_xyzw[nearest]), track.orientation_sigmas_rad[nearest]
 
 
+def velocity_at(stamps_s, positions_m, at_s: float, rules: RobustRules = DEFAULT_RULES):
+    """Slope (k,) of the straight line through the positions (T, k) around one time, its span and number of samples."""
+    if len(stamps_s) < 2:
+        return np.full(positions_m.shape[1], np.nan), 0.0, 1
+    return _slope_around(stamps_s, positions_m, at_s, _half_span_s(stamps_s, rules))
+
+
+def _half_span_s(stamps_s, rules: RobustRules) -> float:
+    return max(rules.speed_half_window_s, 1.5 * middle(stamps_s[1:] - stamps_s[:-1])) + 1e-9
+
+
 def velocities(stamps_s, positions_m, at_s, rules: RobustRules = DEFAULT_RULES):
     """Slopes of straight lines through the positions around each time.
 
@@ -225,20 +242,36 @@ def velocities(stamps_s, positions_m, at_s, rules: RobustRules = DEFAULT_RULES):
     t, x = np.asarray(stamps_s, float), np.asarray(positions_m, float)
     if len(t) < 2:
         return np.full((len(at_s), x.shape[1]), np.nan), np.zeros(len(at_s)), np.ones(len(at_s), int)
-    half = max(rules.speed_half_window_s, 1.5 * middle(np.diff(t)))
-    lo = np.searchsorted(t, at_s - half - 1e-9, "left")
-    hi = np.searchsorted(t, at_s + half + 1e-9, "right")
+    half = _half_span_s(t, rules)
+    lo, hi = t.searchsorted(at_s - half, "left"), t.searchsorted(at_s + half, "right")
     few = hi - lo < 2
-    lo = np.where(few, np.clip(np.searchsorted(t, at_s) - 1, 0, len(t) - 2), lo)
-    hi = np.where(few, lo + 2, hi)
-    tc, xc = t - t[0], x - x[0]
+    if few.any():
+        lo = np.where(few, np.clip(t.searchsorted(at_s) - 1, 0, len(t) - 2), lo)
+        hi = np.where(few, lo + 2, hi)
+    first = int(np.minimum.reduce(lo))
+    near = slice(first, int(np.maximum.reduce(hi)))
+    tc, xc = t[near] - t[first], x[near] - x[first]
+    k = x.shape[1]
+    # Sums of t, t^2, x and t x over all samples before each.
+    sums = np.zeros((len(tc) + 1, 2 + 2 * k))
+    sums[1:, 0], sums[1:, 1] = tc, tc * tc
+    sums[1:, 2 : 2 + k], sums[1:, 2 + k :] = xc, tc[:, None] * xc
+    sums = sums.cumsum(axis=0)
+    sums = sums[hi - first] - sums[lo - first]
+    counts = hi - lo
+    ratio = sums[:, :1] / counts[:, None]
+    spread = sums[:, 1:2] - sums[:, :1] * ratio
+    slope = (sums[:, 2 + k :] - ratio * sums[:, 2 : 2 + k]) / np.where(spread > 1e-12, spread, 1.0)
+    return slope, t[hi - 1] - t[lo], counts
 
-    def total(a):
-        run = np.concatenate([np.zeros((1, *a.shape[1:])), np.cumsum(a, axis=0)])
-        return run[hi] - run[lo]
 
-    n = (hi - lo).astype(float)
-    s1, s2, sx, sxt = total(tc), total(tc**2), total(xc), total(tc[:, None] * xc)
-    spread = s2 - s1**2 / n
-    slope = (sxt - s1[:, None] * sx / n[:, None]) / np.where(spread > 1e-12, spread, 1.0)[:, None]
-    return slope, t[hi - 1] - t[lo], hi - lo
+def _slope_around(t, x, at_s: float, half_s: float) -> tuple[np.ndarray, float, int]:
+    """`velocities` at one time: slope (k,), span in seconds and number of samples."""
+    lo, hi = int(t.searchsorted(at_s - half_s, "left")), int(t.searchsorted(at_s + half_s, "right"))
+    if hi - lo < 2:
+        lo = min(max(int(t.searchsorted(at_s)) - 1, 0), len(t) - 2)
+        hi = lo + 2
+    tc = t[lo:hi] - t[lo]
+    tc -= float(np.add.reduce(tc)) / (hi - lo)
+    spread = float(tc @ tc)
+    return tc @ (x[lo:hi] - x[lo]) / (spread if spread > 1e-12 else 1.0), float(t[hi - 1] - t[lo]), hi - lo

@@ -64,23 +64,24 @@ def state_confidence(kind: str, label: str, chance: float, states: int = 1) -> f
     return knotted(_table()["answer"], beta_map(_maps(kind)[group(label)], chance, states))
 
 
-def state_confidences(kind: str, labels: Sequence[str], chances: Sequence[float]) -> tuple[float, ...]:
-    """`state_confidence` of each state of an answer."""
-    return tuple(state_confidence(kind, label, p, len(labels)) for label, p in zip(labels, chances, strict=True))
-
-
 def answer_confidence(kind: str, labels: Sequence[str], chances: Sequence[float]) -> float:
     """Calibrated probability that all states of an answer are right.
 
     Args:
         kind: Kind of the question. labels: Of the states. chances: Their raw probabilities.
     """
-    maps, count = _maps(kind), len(labels)
+    return confidences(kind, labels, chances)[1]
+
+
+def confidences(kind: str, labels: Sequence[str], chances: Sequence[float]) -> tuple[tuple[float, ...], float]:
+    """`state_confidence` of each state of an answer, and `answer_confidence` of all of them."""
+    maps, count, knots = _maps(kind), len(labels), _table()["answer"]
     each = [beta_map(maps[group(label)], p, count) for label, p in zip(labels, chances, strict=True)]
+    told = tuple(knotted(knots, p) for p in each)
+    if count == 1:
+        return told, told[0]
     product = math.prod(each)
-    if count > 1:
-        product = min(beta_map(maps["several"], product, count), *each)
-    return knotted(_table()["answer"], product)
+    return told, knotted(knots, min(beta_map(maps["several"], product, count), *each))
 
 
 def _maps(kind: str) -> dict[str, list[float]]:

@@ -56,9 +56,8 @@ def stamps_near(scene: Scene, agents: list[Agent], times_s: tuple[float, ...], r
     stamps = scene.stamps_s if track is None else track.stamps_s
     reach, start, end = rules.speed_half_window_s + 1e-9, min(times_s) - 1e-9, max(times_s) + 1e-9
     if start + 2e-9 >= end:
-        lo, hi = np.searchsorted(stamps, [start - reach, end + reach])
-        return stamps[lo:hi]
-    a, b, c, d = np.searchsorted(stamps, [start, start + reach, end - reach, end])
+        return stamps[stamps.searchsorted(start - reach) : stamps.searchsorted(end + reach)]
+    a, b, c, d = stamps.searchsorted((start, start + reach, end - reach, end)).tolist()
     return stamps[a:d] if c <= b else np.concatenate([stamps[a:b], stamps[c:d]])
 
 
@@ -73,29 +72,30 @@ def read_at(stamps_s, values, sigma, at_s: float, white: float, rules: RobustRul
         white: One-sigma of the part of the noise that is new at every sample (`white_of`).
     """
     t, x = stamps_s, values
-    k = int(np.searchsorted(t, at_s))
-    hi = min(k, len(t) - 1)
+    hi = min(int(t.searchsorted(at_s)), len(t) - 1)
     lo = max(hi - 1, 0) if t[hi] > at_s else hi
-    share = 0.0 if hi == lo else (at_s - t[lo]) / (t[hi] - t[lo])
-    sample = x[lo] + share * (x[hi] - x[lo])
+    share = 0.0 if hi == lo else float((at_s - t[lo]) / (t[hi] - t[lo]))
+    sample = x[lo] if share == 0.0 else x[lo] + share * (x[hi] - x[lo])
     here = float(sigma[lo] if share < 0.5 else sigma[hi])
-    span = rules.speed_half_window_s
-    start = min(max(at_s - span / 2, float(t[0])), max(float(t[-1]) - span, float(t[0])))
-    lo, hi = np.searchsorted(t, [start - 1e-9, start + span + 1e-9])
+    span, first_s, last_s = rules.speed_half_window_s, float(t[0]), float(t[-1])
+    start = min(max(at_s - span / 2, first_s), max(last_s - span, first_s))
+    lo, hi = int(t.searchsorted(start - 1e-9)), int(t.searchsorted(start + span + 1e-9))
     if hi - lo < 3 or not white > 0:
         return Reading(sample, math.hypot(white, math.sqrt(rules.drift_share) * here), here, 1.0)
-    near, sigma = slice(lo, hi), sigma[lo:hi]
-    weight = (sigma.min() / sigma) ** 2 if sigma.min() > 0 else np.ones(hi - lo)
-    total = weight.sum()
-    tc = t[near] - at_s
-    mean_s, mean = weight @ tc / total, weight @ x[near] / total
-    tc = tc - mean_s
-    spread = weight @ tc**2
-    slope = (weight * tc) @ x[near] / spread
+    near, sigma = x[lo:hi], sigma[lo:hi]
+    best = float(np.minimum.reduce(sigma))
+    weight = (best / sigma) ** 2 if best > 0 else np.ones(hi - lo)
+    total = float(np.add.reduce(weight))
+    tc = t[lo:hi] - at_s
+    mean_s, mean = float(weight @ tc) / total, weight @ near / total
+    tc -= mean_s
+    weighted = weight * tc
+    spread = float(weighted @ tc)
+    slope = weighted @ near / spread
     shift = mean - slope * mean_s - sample
     length = math.sqrt(shift @ shift)
     value = sample + shift * min(1.0, rules.sigmas * white / max(length, 1e-300))
-    share, typical = min(float(1.0 / total + mean_s**2 / spread), 1.0), middle(sigma)
+    share, typical = min(1.0 / total + mean_s**2 / spread, 1.0), middle(sigma)
     return Reading(value, math.sqrt(share * white**2 + rules.drift_share * typical**2), typical, share)
 
 

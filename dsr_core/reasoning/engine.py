@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from dsr_core.errors import DeclineError
 from dsr_core.reasoning import calibration
 from dsr_core.reasoning import quantities as q
 from dsr_core.reasoning import states as judge
-from dsr_core.reasoning.agents import Agent, motion
+from dsr_core.reasoning.agents import Agent, interpolate, places_at
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.kinds import REGISTRY
 from dsr_core.reasoning.kinds.base import Found, ResolvedQuery
@@ -142,8 +140,7 @@ def _confidence(found: Found, kind: str, calibrate: bool) -> tuple[tuple[float, 
     if not calibrate or not found.states:
         return raw, raw, found.confidence
     labels = [s.label for s in found.states]
-    chances = calibration.state_confidences(kind, labels, raw)
-    return raw, chances, calibration.answer_confidence(kind, labels, raw)
+    return raw, *calibration.confidences(kind, labels, raw)
 
 
 def _would_change(found: Found, kind: Kind, metric: bool) -> dict:
@@ -167,12 +164,14 @@ def _who_moves(scene: Scene, query: ResolvedQuery, found, config) -> tuple[str |
 
     def judged(agent: Agent) -> str | None:
         try:
-            m = motion(scene, agent, found.stamps_s)
+            if agent.track is None:
+                places, sigma = places_at(scene, agent, found.stamps_s), float(scene.ego_sigma_m)
+            else:
+                places, covariances, _ = interpolate(agent.track, found.stamps_s)
+                sigma = q.world_sigma(scene, covariances)
         except DeclineError:
             return None
-        still = agent.track is None  # its own noise is that of all that it sees
-        sigma = np.full(len(m.stamps_s), scene.ego_sigma_m) if still else q.world_sigma(scene, m.covariances)
-        moved = judge.moved(found.stamps_s, m.positions_m, sigma, agent.length_m, config)
+        moved = judge.moved(found.stamps_s, places, sigma, agent.length_m, config)
         return "moving" if moved else "still"
 
     if not len(found.stamps_s):

@@ -58,7 +58,10 @@ def heading_axes(scene: Scene, agent: Agent, stamps_s: np.ndarray, rules: Robust
 
 def has_axes(agent: Agent) -> bool:
     """Whether it is known which way the agent faces, at some time at least."""
-    return agent.track is None or bool(np.isfinite(agent.track.orientations_xyzw).all(axis=1).any())
+    if agent.track is None:
+        return True
+    turns = agent.track.orientations_xyzw
+    return bool(np.isfinite(turns[-1:]).all() and len(turns)) or bool(np.isfinite(turns).all(axis=1).any())
 
 
 def up_axis(scene: Scene) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from dsr_core.reasoning.noise import middle, sigmas_of
 def hysteresis(x, enter, leave):
     """Sign of x (T,) beyond `enter` (T,), kept while it stays beyond `leave` (T,); 0 in between."""
     sides = np.zeros(len(x), int)
+    beyond = np.abs(x) > enter
+    if not beyond.any():
+        return sides
+    if beyond.all() and ((x > 0) == (x[0] > 0)).all():
+        return sides + (1 if x[0] > 0 else -1)
     side = 0
     for i, (value, up, down) in enumerate(zip(x.tolist(), enter.tolist(), leave.tolist(), strict=True)):
         if side and value * side < down:
@@ -42,10 +48,10 @@ def from_labels(t, labels: list[str], slack, sigma, rules, chance_of) -> Judgeme
         else:
             runs.append([label, i, i])
 
-    cuts = np.concatenate([t[:1], [(t[run[1] - 1] + t[run[1]]) / 2 for run in runs[1:]], t[-1:]])
-    lengths = np.diff(cuts)
-    while len(runs) > 1 and lengths.min() < rules.min_duration_s - 1e-9:
-        k = int(lengths.argmin())
+    cuts = [float(t[0]), *(float(t[run[1] - 1] + t[run[1]]) / 2 for run in runs[1:]), float(t[-1])]
+    lengths = _differences(cuts)
+    while len(runs) > 1 and min(lengths) < rules.min_duration_s - 1e-9:
+        k = lengths.index(min(lengths))
         around = [i for i in (k - 1, k + 1) if 0 <= i < len(runs)]
         into = max(around, key=lambda i: lengths[i])
         first, last = min(k, into), max(k, into)
@@ -53,14 +59,14 @@ def from_labels(t, labels: list[str], slack, sigma, rules, chance_of) -> Judgeme
         if 0 < k < len(runs) - 1 and runs[k - 1][0] == runs[k + 1][0]:
             first, last = k - 1, k + 1  # a flicker inside one state
         runs[first : last + 1] = [[label, runs[first][1], runs[last][2]]]
-        cuts = np.delete(cuts, np.arange(first + 1, last + 1))
-        lengths = np.diff(cuts)
+        del cuts[first + 1 : last + 1]
+        lengths = _differences(cuts)
         for i in (first, first - 1):  # equal neighbours become one
             if 0 <= i and i + 1 < len(runs) and runs[i][0] == runs[i + 1][0]:
                 runs[i : i + 2] = [[runs[i][0], runs[i][1], runs[i + 1][2]]]
-                cuts = np.delete(cuts, i + 1)
-                lengths = np.diff(cuts)
-    states = tuple(State(run[0], float(cuts[k]), float(cuts[k + 1])) for k, run in enumerate(runs))
+                del cuts[i + 1]
+                lengths = _differences(cuts)
+    states = tuple(State(run[0], cuts[k], cuts[k + 1]) for k, run in enumerate(runs))
     margins, sigmas, chances, others = [], [], [], []
     for label, first, last in runs:
         samples = slice(first, last + 1)
@@ -71,6 +77,10 @@ def from_labels(t, labels: list[str], slack, sigma, rules, chance_of) -> Judgeme
         sigmas.append(sigmas_of(margins[-1], middle(sigma[samples])))
     k = min(range(len(runs)), key=lambda i: (sigmas[i], margins[i]))
     return Judgement(states, margins[k], math.prod(chances), True, sigmas[k], tuple(chances), tuple(others), k)
+
+
+def _differences(values: list[float]) -> list[float]:
+    return [b - a for a, b in pairwise(values)]
 
 
 def mean_over_time(t, x) -> float:

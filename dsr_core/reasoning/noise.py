@@ -116,7 +116,8 @@ def chance_beyond(value, threshold, sigma):
         return _raw_chance(_normal((value - threshold) / max(sigma, TINY)))
     gap = np.asarray(value, float) - threshold
     # Where nothing is noisy a number is beyond or it is not; a tiny sigma keeps the quotient finite.
-    return np.clip(ndtr(gap / np.maximum(sigma, TINY)), 1.0 - RAW_SUREST, RAW_SUREST)
+    chance = ndtr(gap / np.maximum(sigma, TINY))
+    return np.minimum(np.maximum(chance, 1.0 - RAW_SUREST), RAW_SUREST)
 
 
 def chance_within(value, threshold, sigma):
@@ -128,4 +129,4 @@ def chance_within(value, threshold, sigma):
     inside = ndtr((threshold - np.asarray(value, float)) / sigma) - ndtr(
         (-threshold - np.asarray(value, float)) / sigma
     )
-    return np.clip(inside, 1.0 - RAW_SUREST, RAW_SUREST)
+    return np.minimum(np.maximum(inside, 1.0 - RAW_SUREST), RAW_SUREST)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsr_core.errors import DeclineError
-from dsr_core.reasoning.agents import Agent, Motion, motion, velocities
+from dsr_core.reasoning.agents import Agent, Motion, motion, velocities, velocity_at
 from dsr_core.reasoning.noise import change_sigma, typical_sigma, white_sigma
 from dsr_core.reasoning.rules import DEFAULT_RULES, RobustRules
 from dsr_core.scene import Scene
@@ -66,8 +66,8 @@ def distance(scene: Scene, subject: Agent, other: Agent, stamps_s: np.ndarray) -
 
 def direction(scene: Scene, subject: Agent, other: Agent, viewer: Viewer, stamps_s: np.ndarray) -> Series:
     """Direction of the subject as seen from the other: R_viewer^T (p_subject - p_other), metres."""
-    a, b = motion(scene, subject, stamps_s), motion(scene, other, stamps_s)
-    view = viewer_axes(scene, viewer, stamps_s)
+    a, view = motion(scene, subject, stamps_s), viewer_axes(scene, viewer, stamps_s)
+    b = view if other is viewer.agent and viewer.at_s is None else motion(scene, other, stamps_s)
     d = a.positions_m - b.positions_m
     length = np.maximum(lengths(d), 1e-9)
     across = np.sqrt(np.einsum("tii->t", a.covariances + b.covariances) / 3.0) / length
@@ -108,10 +108,10 @@ def speed(position: Series, rules: RobustRules = DEFAULT_RULES) -> Series:
 
 def heading(position: Series, at_s: float, rules: RobustRules = DEFAULT_RULES) -> tuple[np.ndarray, float]:
     """Velocity (3,) at a time in m/s and its one-sigma."""
-    velocity, spans, counts = velocities(position.stamps_s, position.values, np.array([at_s]), rules)
+    velocity, span_s, count = velocity_at(position.stamps_s, position.values, at_s, rules)
     sigma = typical_sigma(position.sigma)
     white = white_sigma(position.values, sigma, rules)
-    return velocity[0], float(change_sigma(sigma, spans[0], counts[0], rules, white) / max(spans[0], 1e-9))
+    return velocity, change_sigma(sigma, span_s, count, rules, white) / max(span_s, 1e-9)
 
 
 def require_two_things(subject: Agent, other: Agent) -> None:
@@ -146,7 +146,8 @@ def _sigma_along(d: np.ndarray, length: np.ndarray, covariances: np.ndarray) -> 
 
 def world_sigma(scene: Scene, covariances: np.ndarray) -> np.ndarray:
     """One-sigma (T,) of positions in the world: the thing's own and the ego's, metres."""
-    return np.hypot(largest_sigma(covariances), scene.ego_sigma_m)
+    own = largest_sigma(covariances)
+    return np.hypot(own, scene.ego_sigma_m) if scene.ego_sigma_m else own
 
 
 def largest_sigma(covariances: np.ndarray) -> np.ndarray:

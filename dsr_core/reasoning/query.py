@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
 
 from dsr_core.errors import QueryError
@@ -35,15 +35,20 @@ _WHO_FIELDS = ("label", "box", "image_size", "at", "select", "rank")
 Who = str | dict
 
 
+_LARGEST = sys.float_info.max
+
+
 def check_number(value, name: str) -> float:
     """A finite number as a float.
 
     Raises:
         QueryError: it is none; the message calls it `name`.
     """
+    if type(value) is float and -_LARGEST <= value <= _LARGEST:
+        return value
     number = isinstance(value, Real) and not isinstance(value, bool)
     # An integer of any length may come from JSON; one that no float holds is as good as infinite.
-    if not number or not abs(value) <= sys.float_info.max:
+    if not number or not abs(value) <= _LARGEST:
         raise QueryError(f"{name} = {value!r} is not a finite number")
     return float(value)
 
@@ -139,7 +144,7 @@ class Query:
     kind: str
     subject: Who
     object: Who | None = None
-    viewpoint: Viewpoint = field(default_factory=Viewpoint)
+    viewpoint: Viewpoint = Viewpoint()
     window: tuple[float, float] | None = None
     asked: str | tuple[str, ...] | None = None
     of: str | None = None
@@ -207,7 +212,7 @@ class Query:
         """
         if not isinstance(data, dict):
             raise QueryError(f"a query is a JSON object, not {type(data).__name__}")
-        unknown = set(data) - set(_FIELDS)
+        unknown = data.keys() - _FIELDS
         if unknown:
             raise QueryError(f"unknown fields {sorted(map(str, unknown))}; known: {', '.join(_FIELDS)}")
         for name in ("kind", "subject"):

@@ -7,9 +7,10 @@ and judged again together. Sides and comparisons are thresholds with hysteresis 
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -149,19 +150,27 @@ def rest_chance(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRule
 
 
 def moved(stamps_s, positions_m, sigma_m, length_m=None, rules: RobustRules = DEFAULT_RULES) -> bool:
-    """Whether positions (T, 3) left their place at any time: a quick summary of `motion_states`."""
+    """Whether positions (T, 3) left their place at any time: a quick summary of `motion_states`.
+
+    Args:
+        sigma_m: (T,), or the one-sigma of all of them.
+    """
     t, p = np.asarray(stamps_s, float), np.asarray(positions_m, float)
     starts, counts, fewest = _parts(len(t))
     centres = np.add.reduceat(p, starts, axis=0) / counts[:, None]
     middles = np.add.reduceat(t, starts) / counts
     least = rules.fraction * length_m if length_m is not None and math.isfinite(length_m) else 0.0
     least = max(least, ROUNDING * float(np.maximum.reduce(np.abs(p), axis=None, initial=0.0)))
-    sigma = typical_sigma(sigma_m)
+    sigma = sigma_m if isinstance(sigma_m, float) else typical_sigma(sigma_m)
     sigmas = rules.sigmas * THREE_AXES
-    way = (centres[-1] - centres[0]).tolist()
     noise = change_sigma(sigma, float(middles[-1] - middles[0]), 2 * fewest, rules)
-    if math.hypot(*way) > max(sigmas * noise, least):
+    if math.hypot(*(centres[-1] - centres[0]).tolist()) > max(sigmas * noise, least):
         return True
+    if len(centres) > 1:  # no two of them are farther apart than the box around all, nor nearer in time than neighbours
+        extent = np.maximum.reduce(centres) - np.minimum.reduce(centres)
+        noise = change_sigma(sigma, float(np.minimum.reduce(middles[1:] - middles[:-1])), 2 * fewest, rules)
+        if math.hypot(*extent.tolist()) <= max(sigmas * noise, least):
+            return False
     noise = change_sigma(sigma, np.abs(middles - middles[:, None]), 2 * fewest, rules)
     between = centres - centres[:, None]
     distance = np.sqrt(np.einsum("ijk,ijk->ij", between, between))
@@ -233,15 +242,15 @@ def direction_states(stamps_s, vectors, sigma_rad=None, rules: RobustRules = DEF
         sigma_rad: (T,) or number, one-sigma of the direction.
     """
     t, v = np.asarray(stamps_s, float), np.asarray(vectors, float)
-    length = np.linalg.norm(v, axis=1, keepdims=True)
-    unit = v / np.maximum(length, TINY)
+    length = np.sqrt(np.einsum("ti,ti->t", v, v))
+    unit = v / np.maximum(length, TINY)[:, None]
     sigma = samples_of(sigma_rad, t)
     leave = np.maximum(rules.direction_threshold - np.maximum(rules.direction_hysteresis, sigma), 0.05)
     enter = np.full(len(t), rules.direction_threshold)
-    sides = np.stack([hysteresis(unit[:, i], enter, leave) for i in range(3)], axis=1)
-    labels = [direction_label(s) for s in sides]
+    sides = [hysteresis(unit[:, i], enter, leave).tolist() for i in range(3)]
+    labels = [_LABELS[s] for s in zip(*sides, strict=True)]
     # A unit vector has a component beyond 0.577, so only a vector of no length gives an empty label.
-    slack = np.abs(np.abs(unit) - rules.direction_threshold).min(axis=1)
+    slack = np.minimum.reduce(np.abs(np.abs(unit) - rules.direction_threshold), axis=1)
     spread = np.maximum(sigma, ROUNDING)[:, None]
 
     def chance(run: slice, label: str) -> tuple[float, str]:
@@ -257,21 +266,21 @@ def _inner(t, run: slice, rules: RobustRules) -> slice:
     """The samples of a state without its ends, where stretches too short for a state of their own belong to it."""
     start, end = t[run.start], t[run.stop - 1]
     edge = min(rules.min_duration_s, (end - start) / 4)
-    lo, hi = np.searchsorted(t, [start + edge - 1e-9, end - edge + 1e-9])
-    return slice(int(lo), int(hi)) if hi > lo else run
+    lo, hi = int(t.searchsorted(start + edge - 1e-9)), int(t.searchsorted(end - edge + 1e-9))
+    return slice(lo, hi) if hi > lo else run
 
 
 def _chance_of_sides(unit, sigma, label: str, rules: RobustRules) -> tuple[float, str]:
     """Probability that a label holds for nine tenths of unit vectors (T, 3), and the label next to it."""
-    names = label.split("|")
-    signs = np.array([(a in names) - float(b in names) for a, b in _SIDES])
+    signs = _signs(label)
     keep = rules.direction_threshold - rules.direction_hysteresis
     along = np.where(signs != 0, signs * unit - keep, rules.direction_threshold - np.abs(unit))
     axes = chance_beyond(along, 0.0, sigma)
-    all_axes = axes.prod(axis=1)
-    worst = np.partition(all_axes, len(all_axes) // 10)[len(all_axes) // 10]
-    toggled = signs.copy()
-    for axis in axes.min(axis=0).argsort():
+    all_axes = axes[:, 0] * axes[:, 1] * axes[:, 2]
+    tenth = len(all_axes) // 10
+    worst = np.partition(all_axes, tenth)[tenth]
+    toggled = signs
+    for axis in np.minimum.reduce(axes).argsort().tolist():
         toggled = signs.copy()
         toggled[axis] = 0.0 if signs[axis] else math.copysign(1.0, middle(unit[:, axis]))
         if toggled.any():
@@ -285,6 +294,19 @@ _SIDES = (("front", "behind"), ("left", "right"), ("above", "below"))
 def direction_label(sides) -> str:
     """The label of three signs (forward, left, up): (1, 1, 0) is "front|left"."""
     return "|".join(names[0] if s > 0 else names[1] for s, names in zip(sides, _SIDES, strict=True) if s)
+
+
+#: The label of every three signs.
+_LABELS = {signs: direction_label(signs) for signs in itertools.product((-1, 0, 1), repeat=3)}
+
+
+@cache
+def _signs(label: str) -> np.ndarray:
+    """(3,) signs of a label, as floats."""
+    names = label.split("|")
+    signs = np.array([(a in names) - float(b in names) for a, b in _SIDES])
+    signs.setflags(write=False)
+    return signs
 
 
 def robust_states(kind: str, *series, stamps_s=None, sigma=None, rules: RobustRules = DEFAULT_RULES) -> list[State]:

@@ -116,7 +116,7 @@ def _verdicts(scene: Scene, query: ResolvedQuery, config: RobustRules, find: Fin
 
 def _verdict(agent: Agent, found: Found, query: ResolvedQuery, config: RobustRules) -> Verdict:
     said = is_true(found.states, query.of, query.asked, query.recent)
-    chances = calibration.state_confidences(query.of, [s.label for s in found.states], found.raw_chances)
+    chances, _ = calibration.confidences(query.of, [s.label for s in found.states], found.raw_chances)
     sure = verdict_confidence(found.states, query.of, query.asked, chances, found.others, query.recent)
     if sure < config.least_confidence:
         return Verdict(agent, None, code="TOO_UNCERTAIN")
