@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from networks import need
 
 from dsr_core.errors import ModelError
-from dsr_core.perception.detect import ssd
+from dsr_core.perception.boxes import iou_matrix
 from dsr_core.perception.detect.ssd_openimages import LABELS, SsdOpenImages, decode, findings, make_anchors, prepare
 
 
@@ -26,7 +26,7 @@ def outputs(*things, background=-8.0):
     for label, score, box in things:
         box = np.array(box, float)
         boxes = np.concatenate([anchors[:, :2] - anchors[:, 2:] / 2, anchors[:, :2] + anchors[:, 2:] / 2], axis=1)
-        fit = ssd.iou(box[None], boxes)[0]
+        fit = iou_matrix(box[None], boxes)[0]
         fit[used] = -1
         used.append(int(fit.argmax()))
         codes[used[-1]] = code_of(box, anchors[used[-1]])
@@ -55,24 +55,6 @@ boxes = st.tuples(*[st.floats(0.05, 0.6)] * 2, *[st.floats(0.05, 0.39)] * 2).map
 def test_decoding_inverts_the_box_code(box, index):
     anchor = make_anchors()[index]
     np.testing.assert_allclose(decode(code_of(box, anchor)[None], anchor[None])[0], box, atol=1e-9)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(boxes, st.floats(0.1, 0.9), st.integers(0, 2)), min_size=1, max_size=12))
-def test_suppression_leaves_no_overlap_and_hides_nothing_else(things):
-    rect, score, group = (np.array(part) for part in zip(*things, strict=True))
-    kept = ssd.suppress(rect, score, 0.5, group)
-    overlap = (ssd.iou(rect, rect) > 0.5) & (group[:, None] == group[None])
-    assert (np.diff(score[kept]) <= 0).all()
-    assert not (overlap[np.ix_(kept, kept)] & ~np.eye(len(kept), dtype=bool)).any()
-    for i in set(range(len(rect))) - set(kept.tolist()):
-        assert any(overlap[i, k] and score[k] >= score[i] for k in kept)
-
-
-def test_overlap_of_known_boxes():
-    a = np.array([[0, 0, 2, 2], [0, 0, 0, 0]], float)
-    b = np.array([[1, 1, 3, 3], [0, 0, 2, 2], [5, 5, 6, 6]], float)
-    np.testing.assert_allclose(ssd.iou(a, b), [[1 / 7, 1, 0], [0, 0, 0]])
 
 
 def test_findings_are_sorted_named_and_apart():

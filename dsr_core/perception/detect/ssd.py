@@ -1,4 +1,4 @@
-"""Anchors, decoding and non-maximum suppression of single-shot detectors (SSD), vectorised.
+"""Anchors and scores of single-shot detectors (SSD).
 
 Anchors and box code are those of Liu et al., "SSD: Single Shot MultiBox Detector" (ECCV 2016, section 2.2), in the form
 that MediaPipe's networks were trained with.
@@ -36,32 +36,3 @@ def shapes(scales: np.ndarray, aspects: np.ndarray) -> np.ndarray:
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-logits)), without overflow."""
     return 1.0 / (1.0 + np.exp(-np.clip(logits, -60.0, 60.0)))
-
-
-def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union (N, M) of boxes (N, 4) and (M, 4) as x1, y1, x2, y2."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    common = np.prod(np.maximum(high - low, 0.0), axis=2)
-    areas = [np.prod(np.maximum(b[:, 2:] - b[:, :2], 0.0), axis=1) for b in (boxes, others)]
-    return common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-12)
-
-
-def suppress(boxes: np.ndarray, scores: np.ndarray, max_iou: float, groups: np.ndarray | None = None) -> np.ndarray:
-    """Indices of the boxes that stay, best first: none overlaps a better one of its group by more than `max_iou`.
-
-    Args:
-        boxes: (N, 4) x1, y1, x2, y2.
-        scores: (N,).
-        max_iou: Largest intersection over union.
-        groups: (N,) integers; boxes of different groups do not suppress each other; None: all are of one.
-    """
-    order = np.argsort(-scores, kind="stable")
-    overlaps = iou(boxes[order], boxes[order]) > max_iou
-    if groups is not None:
-        overlaps &= groups[order][:, None] == groups[order][None]
-    alive = np.ones(len(order), bool)
-    for i in range(len(order)):
-        if alive[i]:
-            alive[i + 1 :] &= ~overlaps[i, i + 1 :]
-    return order[alive]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dsr_core.perception.boxes import suppress
 from dsr_core.perception.detect import ssd
 from dsr_core.perception.litert import LiteRtNet
 from dsr_core.perception.registry import model_path
@@ -115,7 +116,7 @@ def findings(
         logits: (N, 24) of the background and the classes.
         anchors: (N, 4).
         min_score: Weaker findings are left out.
-        max_iou: See `ssd.suppress`; names of one thing (mug and coffee cup) suppress each other.
+        max_iou: See `boxes.suppress`; names of one thing (mug and coffee cup) suppress each other.
 
     Returns:
         Boxes (M, 4) x1, y1, x2, y2 in parts of the image, scores (M,), indices of labels (M,).
@@ -127,5 +128,6 @@ def findings(
         np.minimum(boxes[:, 2:], 1) > np.maximum(boxes[:, :2], 0)
     ).all(axis=1)
     boxes, scores, label = boxes[full], scores[full], label[full]
-    keep = ssd.suppress(boxes, scores, max_iou, _GROUP[label])
+    # Each group is moved to a place of its own, so that none suppresses another.
+    keep = suppress(np.clip(boxes, 0.0, 1.0) + 2.0 * _GROUP[label][:, None], scores, max_iou)
     return boxes[keep], scores[keep], label[keep]

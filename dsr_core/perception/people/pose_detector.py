@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dsr_core.perception.boxes import suppress
 from dsr_core.perception.detect import ssd
 from dsr_core.perception.litert import LiteRtNet
 from dsr_core.perception.people.region import Region
@@ -87,7 +88,7 @@ def findings(
     keep = scores >= min_score
     codes, scores, origin = codes[keep].astype(float) / SIZE_PX, scores[keep], anchors[keep, :2]
     centre, half = codes[:, _BOX] + origin, codes[:, _SIZE] / 2
-    best = ssd.suppress(np.concatenate([centre - half, centre + half], axis=1), scores, max_iou)
+    best = suppress(np.concatenate([centre - half, centre + half], axis=1), scores, max_iou)
     points = np.stack([codes[:, _HIPS] + origin, codes[:, _TOP] + origin], axis=1)
     far = np.hypot(*(points[:, 1] - points[:, 0]).T) > 1e-3
     best = best[far[best]]
