@@ -100,6 +100,7 @@ def ask(
         resolved = _resolve(scene, parsed, RECENT_S if rules == "robust" else math.inf)
         if parsed.asked == "first":
             parsed = replace(parsed, asked=resolved.subjects[0].name)
+        _check_metric(scene, parsed)
         _check_fresh(scene, resolved, parsed, now_s, stale_s)
         finding = find(scene, resolved, rules, config)
         answer = _answer(scene, parsed, resolved, finding, choices, rules, now_s, config)
@@ -227,6 +228,19 @@ def _seen_in(scene: Scene, query: Query, window) -> bool:
     except DeclineError as error:
         return error.code != "NOT_OBSERVED"
     return True
+
+
+def _check_metric(scene: Scene, parsed: ParsedQuestion) -> None:
+    """Refuses to say "how far" or "how fast" where lengths have no scale."""
+    kind = VOCABULARY[parsed.query.kind]
+    if parsed.asked == "value" and not scene.metric and kind.unit in ("m", "m/s"):
+        what = kind.name.replace("_", " ")
+        raise DeclineError(
+            "NOT_METRIC",
+            f"the {what} is asked in {kind.unit}, and this scene has no scale; give depth, stereo or metric poses,"
+            f" or ask how the {what} changes",
+            (f"how does the {what} change?", "is it getting closer?", "is it moving?"),
+        )
 
 
 def _check_fresh(

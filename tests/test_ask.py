@@ -237,3 +237,14 @@ def test_a_relative_time_outside_the_recording_is_declined():
     scene = dsr_core.Scene(t, {"2": person}, T_world_base=np.broadcast_to(np.eye(4), (101, 4, 4)))
     for question in ("where was the person after 30 s?", "where was the person 40 seconds ago?"):
         assert dsr_core.ask(scene, question).declined.code == "BAD_WINDOW"
+
+
+def test_how_far_needs_a_scale(scene):
+    from dataclasses import replace
+
+    unscaled = replace(scene, metric=False)
+    for question in ("how far is the forklift?", "how fast is the forklift?", "how far did the forklift travel?"):
+        declined = dsr_core.ask(unscaled, question).declined
+        assert declined.code == "NOT_METRIC" and "scale" in declined.message
+    answer = dsr_core.ask(unscaled, "is the forklift getting closer to me?")
+    assert answer.declined is None and answer.value is None and answer.unit is None
