@@ -81,7 +81,7 @@ def drift_of_static_things(source, columns=6, rows=4, every=1):
 
 
 def _anchors(frame, columns, rows):
-    """Label -> (place in the world, half its side in metres) of patches of the first picture that have depth."""
+    """Label -> (place in the world, half its side in metres) of patches of the first picture that show one surface."""
     width, height = frame.camera.image_size
     out = {}
     half_px = 0.35 * min(width / columns, height / rows)
@@ -91,7 +91,10 @@ def _anchors(frame, columns, rows):
             patch = frame.depth_m[int(v - half_px) : int(v + half_px), int(u - half_px) : int(u + half_px)]
             if np.isfinite(patch).mean() < 0.5:
                 continue
-            z = float(np.nanmedian(patch))
+            near, z, far = (float(q) for q in np.nanpercentile(patch, [10, 50, 90]))
+            # Two surfaces in one patch are no thing: from elsewhere the other one is seen in the middle.
+            if far - near > 0.2 * z:
+                continue
             point = frame.camera.rays(np.array([[u, v]]))[0] * z
             half_m = half_px * z / frame.camera.K[0, 0]
             out[f"thing {j}{i}"] = (tf.transform_points(frame.T_world_camera, point), half_m)

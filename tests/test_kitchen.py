@@ -11,6 +11,7 @@ from dsr_core.perception.lift import observe
 from dsr_core.pipeline import WorldModel
 from dsr_core.values import Detection
 from tests.data import shared
+from tests.static_scene import drift_of_static_things
 
 #: Boxes placed by hand in the first image: x1, y1, x2, y2 in pixels.
 BOXES = {
@@ -77,3 +78,13 @@ def test_the_camera_moves(kitchen):
         assert answer.declined is None, answer.declined
         assert "moving" in {s.label for s in answer.states}
         assert answer.motion["ego"] == "moving"
+
+
+def test_surfaces_stay_put_and_none_moves():
+    from dsr_core.sources.rgbd import RgbdFolder
+
+    found = drift_of_static_things(RgbdFolder(shared("seven_scenes_redkitchen")))
+    assert found.things >= 10
+    assert found.median_drift_m < 0.05 and found.median_relative_drift < 0.02
+    judged, moving = found.judge_motion()
+    assert judged >= 40 and not moving

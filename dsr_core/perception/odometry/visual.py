@@ -213,18 +213,24 @@ class VisualOdometry:
         )
         if not ok or inliers is None or len(inliers) < config.min_inliers:
             return None
-        T = tf.make_transform(cv2.Rodrigues(rvec)[0], tvec.ravel())
         z_m = _depth_at(depth_m, pixels)
-        T, covariance, agree = _refine(T, points, rays, z_m, focal, config)
+        # The pose before as well: near a flat wall RANSAC may give up part of it to please a large thing that moves.
+        starts = [tf.make_transform(cv2.Rodrigues(rvec)[0], tvec.ravel())]
+        starts += [] if T_camera_key is None else [T_camera_key]
+        refined = [_refine(T, points, rays, z_m, focal, config) for T in starts]
+        T, covariance, agree, _ = min(refined, key=lambda r: r[3])
         if agree.sum() < max(config.min_inliers, config.min_inlier_share * len(numbers)):
             return None
         return T, covariance, agree
 
 
-def _refine(T, points, rays, z_m, focal, config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _refine(T, points, rays, z_m, focal, config) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Gauss-Newton with Tukey's weights on rays and inverse depth of points (n, 3) seen in the other frame.
 
     Inverse depth, because its noise hardly depends on depth for triangulating sensors.
+
+    Returns:
+        T (4, 4), its covariance (6, 6), who agrees (n,) bool, and the robust cost of all, for choosing between starts.
     """
     sigma_ray = config.pixel_sigma_px / focal
     known = np.isfinite(z_m)
@@ -264,7 +270,8 @@ def _refine(T, points, rays, z_m, focal, config) -> tuple[np.ndarray, np.ndarray
     used = weights.sum()
     # Where the residuals are larger than the assumed noise, so is the covariance.
     factor = max(1.0, float((weights * residual**2).sum() / max(used - 6, 1.0)))
-    return T, factor * np.linalg.inv(normal), inlier
+    cost = float(np.square(np.minimum(ray_length / limit, 1.0)).sum())
+    return T, factor * np.linalg.inv(normal), inlier, cost
 
 
 def _exp(step: np.ndarray) -> np.ndarray:
