@@ -17,6 +17,7 @@ READERS = (
     ("av2", "Argoverse2Log", "an Argoverse 2 log (annotations.feather and city_SE3_egovehicle.feather)"),
     ("rgbd", "RgbdFolder", "an RGB-D folder (camera-intrinsics.txt and frame-*.depth.png)"),
     ("stereo", "StereoFolder", "a stereo folder (cam0/ and cam1/ with sensor.yaml and data/)"),
+    ("video", "Video", "a video (mp4, avi, mov, mkv, webm) or a folder of numbered images alone"),
 )
 
 __all__ = ["READERS", "Source", "open_source"]
