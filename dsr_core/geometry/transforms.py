@@ -108,7 +108,7 @@ def rows_at(stamps_s: np.ndarray, at_s: np.ndarray) -> slice | np.ndarray | None
     first = int(stamps_s.searchsorted(at_s[0]))
     run = slice(first, first + len(at_s))
     part = stamps_s[run]
-    if len(part) == len(at_s) and part[-1] == at_s[-1] and (part == at_s).all():
+    if len(part) == len(at_s) and part[-1] == at_s[-1] and np.logical_and.reduce(part == at_s):
         return run
     index = np.minimum(stamps_s.searchsorted(at_s), len(stamps_s) - 1)
     return index if (stamps_s[index] == at_s).all() else None

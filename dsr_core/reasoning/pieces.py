@@ -189,6 +189,11 @@ def merge_and_judge(t, pieces, judge, boundary, min_duration_s) -> Judgement:
     Args:
         judge: From the range lo, hi of a piece to its `Verdict`.
     """
+    if len(pieces) == 1:
+        only = judge(*pieces[0])
+        state = State(only.label, float(t[0]), float(t[-1]))
+        chances, others = (only.chance,), (only.other,)
+        return Judgement((state,), only.margin, only.chance, only.certain, only.margin_sigmas, chances, others)
     judged = [(lo, hi, [judge(lo, hi)]) for lo, hi in pieces]
     while True:
         runs = [judged[0]]
