@@ -56,3 +56,48 @@ def grounding_dino(kind: str = "", max_text_len: int = 256):
     )
     torch.manual_seed(0)
     return getattr(transformers, f"{kind}GroundingDinoForObjectDetection")(config).eval()
+
+
+def sam2_video(side: int = 64):
+    """SAM 2 with 1.6 M parameters; 128 features are the fewest that its memory can split."""
+    width = 128
+    backbone = {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": 12,
+        "image_size": [side, side],
+        "embed_dim_per_stage": [12, 24, 48, 96],
+        "num_attention_heads_per_stage": [1, 2, 4, 8],
+        "blocks_per_stage": [1, 1, 2, 1],
+        "window_size_per_stage": [8, 4, 8, 4],
+        "global_attention_blocks": [3],
+    }
+    config = transformers.Sam2VideoConfig(
+        vision_config={
+            "backbone_config": backbone,
+            "backbone_channel_list": [96, 48, 24, 12],
+            "backbone_feature_sizes": [[side // 4] * 2, [side // 8] * 2, [side // 16] * 2],
+            "fpn_hidden_size": width,
+        },
+        prompt_encoder_config={"hidden_size": width, "image_size": side, "mask_input_channels": 8},
+        mask_decoder_config={
+            "hidden_size": width,
+            "mlp_dim": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "iou_head_hidden_dim": 32,
+        },
+        image_size=side,
+        memory_attention_hidden_size=width,
+        memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=64,
+        memory_attention_rope_feat_sizes=[side // 16, side // 16],
+        memory_encoder_hidden_size=width,
+        memory_encoder_output_channels=64,
+        mask_downsampler_embed_dim=width,
+        memory_fuser_num_layers=1,
+        memory_fuser_embed_dim=width,
+        memory_fuser_intermediate_dim=64,
+        num_maskmem=3,
+    )
+    torch.manual_seed(0)
+    return transformers.Sam2VideoModel(config).eval()
