@@ -32,7 +32,7 @@ class LiftingError(GeometryError):
 
 @dataclass(frozen=True)
 class DepthNoise:
-    """One-sigma noise of a depth pixel: `sigma_z = constant_m + per_m * z**2`.
+    """One-sigma noise of a depth pixel: `sigma_z = constant_m + relative * z + per_m * z**2`.
 
     The defaults fit structured light and active stereo (Kinect v1 about 0.0014 z^2, RealSense D435 about 0.002 z^2
     at 640x480); for time of flight use constant_m = 0.01, per_m = 0.0005.
@@ -42,19 +42,21 @@ class DepthNoise:
         per_m: Quadratic growth, 1/m.
         systematic: Part of sigma_z that all pixels of a thing share (calibration, temperature, interference), so that
             it does not average out.
+        relative: Linear growth: depth from networks and from reconstructions is off by a factor.
     """
 
     constant_m: float = 0.003
     per_m: float = 0.002
     systematic: float = 0.5
+    relative: float = 0.0
 
     def __post_init__(self):
-        if not (self.constant_m > 0 and self.per_m >= 0 and 0 <= self.systematic <= 1):
-            raise GeometryError(f"{self}: constant_m > 0, per_m >= 0 and systematic in 0..1 are needed")
+        if not (self.constant_m > 0 and self.per_m >= 0 and self.relative >= 0 and 0 <= self.systematic <= 1):
+            raise GeometryError(f"{self}: constant_m > 0, per_m, relative >= 0 and systematic in 0..1 are needed")
 
     def sigma_m(self, depth_m: np.ndarray | float) -> np.ndarray | float:
         """One-sigma of pixels at depth `depth_m` in metres."""
-        return self.constant_m + self.per_m * np.square(depth_m)
+        return self.constant_m + self.relative * depth_m + self.per_m * np.square(depth_m)
 
 
 @dataclass(frozen=True)
