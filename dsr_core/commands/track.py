@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsr_core.commands.common import DONE, add_source_options, open_recording, print_json, show_progress, verb
+from dsr_core.commands.common import (
+    DONE,
+    add_detector_options,
+    add_source_options,
+    open_recording,
+    print_json,
+    show_progress,
+    verb,
+    with_detections,
+)
 
 
 def add(verbs) -> None:
@@ -14,9 +23,12 @@ def add(verbs) -> None:
         "track",
         "track the things in a recording; KITTI sources give KITTI's tracking result files, others saved scenes",
         run,
+        "A video, or a recording with images but no detections, is looked at by the embedded detector (CPU): people and"
+        "\ncommon things, fetched by `dsr models fetch default`. Without depth the scene is not metric.",
     )
-    parser.add_argument("source", metavar="SOURCE", help="bag, data set folder or saved scene")
+    parser.add_argument("source", metavar="SOURCE", help="bag, data set folder, video or saved scene")
     add_source_options(parser)
+    add_detector_options(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the result files")
 
 
@@ -30,15 +42,17 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     results = []
     for name in names:
-        source = open_recording(args, sequence=name)
+        source = with_detections(args, open_recording(args, sequence=name))
         scene = source.tracked_scene(progress=show_progress(args))
         if is_kitti:
             written = write_results(out / f"{source.sequence}.txt", scene, frames=len(source))
         else:
             written = scene.save(out / f"{source.name}.scene.npz")
-        results.append({"source": source.name, "out": str(written), "frames": len(source), "tracks": len(scene.tracks)})
+        counts = {"frames": len(source), "tracks": len(scene.tracks), "metric": scene.metric}
+        results.append({"source": source.name, "out": str(written), **counts})
         if not args.json:
-            print(f"{source.name}: {len(scene.tracks)} tracks in {len(source)} frames -> {written}")
+            kind = "" if scene.metric else " (not metric: no depth)"
+            print(f"{source.name}: {len(scene.tracks)} tracks in {len(source)} frames{kind} -> {written}")
     if args.json:
         print_json(results)
     return DONE

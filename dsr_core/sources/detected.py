@@ -1,0 +1,216 @@
+"""A recording whose frames get the detections of a detector, for recordings that hold images but no detections."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from functools import cached_property
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+
+from dsr_core.errors import SourceError
+from dsr_core.geometry.camera import Camera
+from dsr_core.scene import Scene
+from dsr_core.sources.base import Source
+from dsr_core.values import Detection, Frame, FrameObservations
+
+log = logging.getLogger(__name__)
+
+#: Horizontal field of view of a camera that nobody has calibrated: phones have 60 to 75 degrees, webcams 55 to 80.
+DEFAULT_FOV_DEG = 65.0
+#: Frames that are looked at for detections or images of the recording's own.
+_LOOK_AT = 50
+#: World positions of a camera whose own movement is not known: nothing can be said about movement in the world.
+_UNKNOWN_EGO_SIGMA_M = 1e3
+#: Largest one-sigma along the ray that the tracker is given, as a part of the range.
+_MAX_RANGE_SIGMA = 0.3
+
+
+def lacks_detections(source: Source) -> bool:
+    """Whether a recording has images, but neither a truth nor detections in its first frames."""
+    if source.detector is not None or source.truth() is not None:
+        return False
+    topics = getattr(source, "topics", None)
+    if topics is not None and (topics.detections or topics.grid):
+        return False
+    frames = list(islice(source.frames(), _LOOK_AT))
+    return not any(frame.detections for frame in frames) and any(frame.rgb is not None for frame in frames)
+
+
+class FrameDetector(Protocol):
+    """What looks at the frames of a recording in order."""
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]: ...
+
+    def reset(self) -> None: ...
+
+
+class Detected(Source):
+    """A recording seen through a detector.
+
+    Frames without a pose get that of a camera that stands still at the origin (forward is the optical axis): then
+    nothing is known about movement in the world, and scenes say so. A scene is metric where frames have depth.
+
+    Args:
+        source: The recording.
+        detector: `detect(frame)` gives detections; `reset()` forgets the frame before, at each start of reading.
+        fov_deg: Horizontal field of view where the recording has no intrinsics.
+
+    Raises:
+        SourceError: the field of view is not between 1 and 179 degrees.
+    """
+
+    def __init__(self, source: Source, detector: FrameDetector, fov_deg: float = DEFAULT_FOV_DEG):
+        if not 1 <= fov_deg <= 179:
+            raise SourceError(f"field of view {fov_deg} degrees must be between 1 and 179")
+        self.source, self.name, self.fov_deg = source, source.name, float(fov_deg)
+        self._detector = detector
+        self._excess: dict[tuple, float] = {}
+        self.depth_frames = self.image_frames = 0
+
+    @cached_property
+    def has_poses(self) -> bool:
+        """Whether the recording knows where its camera is, in any of its first frames."""
+        return any(f.T_world_camera is not None or f.T_world_base is not None for f in self._first_frames())
+
+    @cached_property
+    def has_depth(self) -> bool:
+        """Whether the first frame that has an image has depth."""
+        return any(f.depth_m is not None for f in islice((f for f in self._first_frames() if f.rgb is not None), 1))
+
+    def _first_frames(self) -> Iterator[Frame]:
+        return islice(self.source.frames(), _LOOK_AT)
+
+    @property
+    def world_frame(self) -> str:
+        return self.source.world_frame
+
+    @property
+    def camera_frame(self) -> str:
+        return self.source.camera_frame
+
+    @property
+    def base_frame(self) -> str:
+        return self.source.base_frame
+
+    @property
+    def skipped(self):
+        return self.source.skipped
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def lift_config(self):
+        return self.source.lift_config()
+
+    def frames(self) -> Iterator[Frame]:
+        """The recording's frames with what the detector found; those without an image are left out."""
+        self.depth_frames = self.image_frames = 0
+        self._detector.reset()
+        for frame in self.source.frames():
+            if frame.rgb is None:
+                self.skip("frames without an image for the detector")
+                continue
+            known = {f.name: getattr(frame, f.name) for f in fields(Frame)}
+            if known["camera"] is None:
+                known["camera"] = guessed_camera(frame.rgb.shape[1::-1], self.fov_deg)
+            self.image_frames += 1
+            self.depth_frames += frame.depth_m is not None
+            if not self.has_poses:
+                known["T_world_camera"] = np.eye(4)
+            frame = Frame(**known)
+            yield replace(frame, detections=self._detector.detect(frame))
+
+    def observations(self, lift=None, progress: bool = False) -> Iterator[FrameObservations]:
+        """Frames placed in the world, with ranges never less sure than the tracker can use (see `_cap`)."""
+        self._excess = {}
+        for observed in super().observations(lift, progress):
+            yield self._cap(observed)
+
+    def _cap(self, observed: FrameObservations) -> FrameObservations:
+        """The observations with their one-sigma along the ray cut to `_MAX_RANGE_SIGMA` of the range.
+
+        Rays all pass the camera: a linear filter that took a range for quite unknown would find that a thing whose
+        bearing changes stands in the camera. What is cut off is kept and given back to the tracks.
+        """
+        out = []
+        for observation in observed.observations:
+            offset = observation.position_world_m - observed.T_world_camera[:3, 3]
+            ray = offset / max(np.linalg.norm(offset), 1e-9)
+            excess = ray @ observation.covariance_world @ ray - _MAX_RANGE_SIGMA**2 * (offset @ offset)
+            if excess > 0 and observation.box_px is not None:
+                self._excess[observed.stamp_ns, tuple(observation.box_px.tolist())] = float(excess)
+                cut = observation.covariance_world - excess * np.outer(ray, ray)
+                observation = replace(observation, covariance_world=cut)
+            out.append(observation)
+        return replace(observed, observations=tuple(out))
+
+    def _give_back(self, scene: Scene) -> Scene:
+        """The scene with what `_cap` cut off added to the covariances of the samples that it was cut from."""
+        tracks = {}
+        for name, track in scene.tracks.items():
+            frames = np.clip(np.searchsorted(scene.stamps_s, track.stamps_s - 1e-6), 0, len(scene.stamps_s) - 1)
+            excess, last = np.zeros(len(track.stamps_s)), 0.0
+            for k, stamp_s in enumerate(scene.stamps_s[frames]):
+                if track.observed[k]:
+                    key = (scene.origin_ns + round(float(stamp_s) * 1e9), tuple(track.boxes_px[k].tolist()))
+                    last = self._excess.get(key, 0.0)
+                excess[k] = last
+            if not excess.any():
+                tracks[name] = track
+                continue
+            rays = track.positions_world_m - scene.T_world_camera[frames, :3, 3]
+            rays = rays / np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-9)
+            covariances = track.covariances + excess[:, None, None] * rays[:, :, None] * rays[:, None]
+            tracks[name] = replace(track, covariances=covariances, smoothing=None, smoothing_rows=None)
+        return replace(scene, tracks=tracks)
+
+    def tracked_scene(self, world=None, lift=None, progress: bool = False) -> Scene:
+        """Tracks built from what the detector finds; not metric where frames lack depth.
+
+        Args:
+            world: Settings of the tracker and the memory; None takes those for what the recording has.
+            lift: Settings of lifting.
+            progress: Shows a progress bar.
+
+        Raises:
+            SourceError: not one frame could be used; the message says why.
+        """
+        metric, posed = self.has_depth, self.has_poses
+        scene = super().tracked_scene(world or embedded_world(metric, posed), lift, progress)
+        metric = metric and self.depth_frames == self.image_frames
+        if not posed:
+            log.warning(
+                "%s: no poses: the camera is taken to stand still; movement in the world is not known", self.name
+            )
+        if not metric:
+            log.warning("%s: no depth: the scene is not metric; most things have a bearing but no range", self.name)
+        scene = self._give_back(scene) if self._excess else scene
+        return scene if metric else replace(scene, metric=False)
+
+
+def guessed_camera(image_size: tuple[int, int], fov_deg: float = DEFAULT_FOV_DEG) -> Camera:
+    """A camera without distortion whose horizontal field of view is `fov_deg`, for an image of (width, height)."""
+    width, height = image_size
+    focal = 0.5 * width / math.tan(math.radians(fov_deg) / 2)
+    return Camera(np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]]), (width, height))
+
+
+def embedded_world(metric: bool = True, posed: bool = True):
+    """Settings of the world model for the embedded detector.
+
+    Args:
+        metric: There is depth. Without, errors of range are the same in every frame, and do not average out.
+        posed: The camera's poses are known. Without, nothing can be said about movement in the world.
+    """
+    from dsr_core.pipeline import WorldConfig
+    from dsr_core.tracking.config import TrackerConfig
+
+    common = {"high_score": 0.4, "low_score": 0.3}
+    tracker = TrackerConfig(**common) if metric else TrackerConfig(**common, systematic_fraction=0.98)
+    extra = {} if posed else {"ego_sigma_m": _UNKNOWN_EGO_SIGMA_M}
+    return WorldConfig(memory_s=float("inf"), tracker=tracker, **extra)
