@@ -101,3 +101,12 @@ def sam2_video(side: int = 64):
     )
     torch.manual_seed(0)
     return transformers.Sam2VideoModel(config).eval()
+
+
+def dinov2():
+    """DINOv2 with two layers."""
+    torch.manual_seed(0)
+    config = transformers.Dinov2Config(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=224, patch_size=14
+    )
+    return transformers.Dinov2Model(config).eval()
