@@ -28,7 +28,8 @@ _TRIANGLES = {n * (n + 1) // 2: (n, *np.triu_indices(n)) for n in (3, 6)}
 
 def packed(symmetric: np.ndarray) -> np.ndarray:
     """Upper triangles (..., 21) or (..., 6) of matrices (..., 6, 6) or (..., 3, 3), in single precision."""
-    i, j = np.triu_indices(symmetric.shape[-1])
+    n = symmetric.shape[-1]
+    _, i, j = _TRIANGLES[n * (n + 1) // 2]
     return symmetric[..., i, j].astype(np.float32)
 
 

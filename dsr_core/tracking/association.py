@@ -69,7 +69,8 @@ def assign(
     cost += config.label_penalty * (track["label"][i, 0] != seen["label"][j, 0])
     with np.errstate(invalid="ignore"):
         ratio = np.log(seen["size"][j] / track["size"][i]) / config.size_log_sigma
-    cost += np.minimum(np.nan_to_num(np.einsum("ki,ki->k", ratio, ratio), nan=0.0), config.size_penalty_max)
+    # An unknown size costs nothing.
+    cost += np.fmax(np.minimum(np.einsum("ki,ki->k", ratio, ratio), config.size_penalty_max), 0.0)
     likelier = -2.0 * np.log(config.new_things_per_m3) - cost
     both = (track["upstream"][i] >= 0) & (seen["upstream"][j] >= 0)
     id_cost = np.where(same_id[i, j], -config.id_bonus, np.where(both, config.id_penalty, 0.0))

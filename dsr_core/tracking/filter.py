@@ -12,6 +12,7 @@ Arrays: N tracks, K models; model 0 is the standing one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,10 +42,18 @@ class MotionModels:
 
     def transition(self, dt_s: float) -> np.ndarray:
         """Probabilities (K, K) of going from model i to model j within `dt_s`."""
-        rates = self.switch_per_s * (1 - np.eye(len(self)))
-        total = rates.sum(axis=1)
-        leave = 1 - np.exp(-dt_s * total)
-        return np.diag(1 - leave) + rates * (leave / np.maximum(total, 1e-12))[:, None]
+        return _transition(self, dt_s)
+
+
+@lru_cache(maxsize=16)
+def _transition(models: MotionModels, dt_s: float) -> np.ndarray:
+    """Read only: the filter and the smoother ask for the same one at every step."""
+    rates = models.switch_per_s * (1 - np.eye(len(models)))
+    total = rates.sum(axis=1)
+    leave = 1 - np.exp(-dt_s * total)
+    out = np.diag(1 - leave) + rates * (leave / np.maximum(total, 1e-12))[:, None]
+    out.flags.writeable = False
+    return out
 
 
 @dataclass(eq=False)

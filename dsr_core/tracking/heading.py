@@ -13,18 +13,15 @@ _HALF_TURN = np.array([0.0, 0.0, 1.0, 0.0])
 
 
 def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Products (N, 4) of quaternions (N, 4) or (4,), x, y, z, w: first b, then a."""
-    ax, ay, az, aw = np.moveaxis(a, -1, 0)
-    bx, by, bz, bw = np.moveaxis(b, -1, 0)
-    return np.stack(
-        [
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-            aw * bw - ax * bx - ay * by - az * bz,
-        ],
-        axis=-1,
-    )
+    """Products (N, 4) of quaternions (N, 4), or one of them (4,), x, y, z, w: first b, then a."""
+    ax, ay, az, aw = a.T
+    bx, by, bz, bw = b.T
+    out = np.empty((max(a.size, b.size) // 4, 4))
+    out[:, 0] = aw * bx + ax * bw + ay * bz - az * by
+    out[:, 1] = aw * by - ax * bz + ay * bw + az * bx
+    out[:, 2] = aw * bz + ax * by - ay * bx + az * bw
+    out[:, 3] = aw * bw - ax * bx - ay * by - az * bz
+    return out
 
 
 def conjugate(q: np.ndarray) -> np.ndarray:
@@ -34,8 +31,12 @@ def conjugate(q: np.ndarray) -> np.ndarray:
 
 def forward(q: np.ndarray) -> np.ndarray:
     """Forward (x) axes (N, 3) of rotations (N, 4)."""
-    x, y, z, w = np.moveaxis(q, -1, 0)
-    return np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)], axis=-1)
+    x, y, z, w = q.T
+    out = np.empty((len(q), 3))
+    out[:, 0] = 1 - 2 * (y * y + z * z)
+    out[:, 1] = 2 * (x * y + z * w)
+    out[:, 2] = 2 * (x * z - y * w)
+    return out
 
 
 def _scaled(q: np.ndarray, gain: np.ndarray) -> np.ndarray:
@@ -95,6 +96,7 @@ def update(
         # One vote more in the denominator: a single vote is not yet unanimity.
         front = votes[:, 0] / (votes[:, 1] + 1.0) + motion_weight * motion
         flip = known & (front < -0.1)
-    q[flip] = multiply(q[flip], _HALF_TURN)
-    votes[flip, 0] *= -1
+    if flip.any():
+        q[flip] = multiply(q[flip], _HALF_TURN)
+        votes[flip, 0] *= -1
     return q, variance, votes

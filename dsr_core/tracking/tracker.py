@@ -125,10 +125,12 @@ class Tracker:
         b, c = self._bank, self.config
         high = np.flatnonzero(seen.score >= c.high_score)
         low = np.flatnonzero(seen.score < c.high_score)
-        everything = np.arange(len(b))
-        first, first_evidence = self._assign(everything, seen, high)
-        left = np.setdiff1d(everything[b.confirmed], first[:, 0])
-        second, second_evidence = self._assign(left, seen, low)
+        first, first_evidence = self._assign(np.arange(len(b)), seen, high)
+        left = b.confirmed.copy()
+        left[first[:, 0]] = False
+        if not len(low) or not left.any():
+            return first, first_evidence
+        second, second_evidence = self._assign(np.flatnonzero(left), seen, low)
         return np.concatenate([first, second]), np.concatenate([first_evidence, second_evidence])
 
     def _assign(self, tracks: np.ndarray, seen: Seen, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -213,7 +215,9 @@ class Tracker:
 
     def _begin(self, seen: Seen, pairs: np.ndarray, stamp_s: float) -> None:
         b, c = self._bank, self.config
-        free = np.setdiff1d(np.flatnonzero(seen.score >= c.high_score), pairs[:, 1])
+        free = seen.score >= c.high_score
+        free[pairs[:, 1]] = False
+        free = np.flatnonzero(free)
         if not len(free):
             return
         taken_at, taken_group = [*b.mean[b.observed, :3]], [*b.label[b.observed, 1]]
@@ -230,6 +234,8 @@ class Tracker:
             chosen.append(j)
             taken_at.append(seen.position[j])
             taken_group.append(seen.label[j, 1])
+        if not chosen:
+            return
         j = np.array(sorted(chosen), int)
         n = len(j)
         born = kalman.birth(seen.position[j], seen.cov[j], self._models)
