@@ -82,7 +82,7 @@ def _keys(scene: Scene, tracks: list[Track], how: str, at: float, viewer: Viewer
         ego = poses(scene, Agent("robot"), when)[0, :3, 3]
         return [float(np.linalg.norm(interpolate(t, when)[0][0] - ego)) for t in tracks]
     if how in ("fastest", "slowest"):
-        found = [velocities(t.stamps_s, t.positions_world_m, when)[0][0] for t in tracks]
+        found = [velocities(t.stamps_s, t.smoothed_positions(slice(None)), when)[0][0] for t in tracks]
         # A thing seen once has no speed: it comes last either way.
         worst = -math.inf if how == "fastest" else math.inf
         return [float(np.linalg.norm(v)) if np.isfinite(v).all() else worst for v in found]
@@ -125,5 +125,5 @@ def _moves(scene: Scene, track: Track, window) -> bool:
     part = part[part.observed]
     if len(part) < 2:
         return False
-    sigma = q.world_sigma(scene, part.covariances)
-    return judge.moved(part.stamps_s, part.positions_world_m, sigma, Agent(track.id, track).length_m)
+    sigma = q.world_sigma(scene, part.smoothed_covariances(slice(None)))
+    return judge.moved(part.stamps_s, part.smoothed_positions(slice(None)), sigma, Agent(track.id, track).length_m)

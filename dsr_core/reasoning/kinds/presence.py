@@ -193,12 +193,12 @@ def _add_out_of_sight(scene, agent: Agent, start_s, end_s, config, states: list[
         stamps = stamps[np.round(np.linspace(0, len(stamps) - 1, config.max_samples)).astype(int)]
     track = agent.track
     last = np.maximum(np.searchsorted(track.stamps_s, stamps + 1e-9) - 1, 0)
-    inside = inside_picture(scene, track.positions_world_m[last], stamps)
+    inside = inside_picture(scene, track.smoothed_positions(last), stamps)
     if inside is None:
         states.append(State("out_of_view", start_s, end_s))
         chances.append(SUREST)
         return
-    sigma = q.world_sigma(scene, track.covariances[last])
+    sigma = q.world_sigma(scene, track.smoothed_covariances(last))
 
     def chance(run: slice, label: str) -> tuple[float, str]:
         sign = 1.0 if label == "occluded" else -1.0
