@@ -1,7 +1,8 @@
 """Orient Anything's output decoded: distributions over azimuth, polar angle and rotation, and the axes behind them.
 
 Wang et al., "Orient Anything" (ICML 2025). The 722 numbers are 360 azimuths, 180 polar angles and 180 rotations, a
-whole degree each, and two for whether there is a front at all. Azimuth 0 faces the camera, 90 the camera's left, 180 away.
+whole degree each, and two for whether there is a front at all. Azimuth 0 faces the camera, 90 the camera's left, 180
+away.
 """
 
 from __future__ import annotations
