@@ -86,7 +86,7 @@ def test_a_bearing_is_no_range():
     assert (distances > 4).all() and (distances < 6).all()
     sigmas = np.sqrt(np.linalg.eigvalsh(track.covariances))
     assert (sigmas[:, 2] > 0.95 * 5).all() and (sigmas[:, 1] < 0.3).all()
-    angles = np.arctan2(track.positions_world_m[:, 0], track.positions_world_m[:, 2])
+    angles = np.arctan2(-track.positions_world_m[:, 1], track.positions_world_m[:, 0])  # x forward, y left
     np.testing.assert_allclose(angles, -0.3 + 0.1 * track.stamps_s, atol=0.05)
     assert ask(scene, "how far is the chair?").to_dict()["declined"]["code"] == "NOT_METRIC"
     closer = ask(scene, "is the chair getting closer to me?").to_dict()
@@ -100,6 +100,12 @@ def test_a_rough_range_stays_as_rough_over_time():
     (track,) = scene.tracks.values()
     sigmas = np.sqrt(np.linalg.eigvalsh(track.covariances))[:, 2]
     assert (sigmas > 0.29 * 5).all(), "errors of a body's size are the same in every frame"
+
+
+def test_a_camera_without_a_pose_looks_forward():
+    scene = Detected(video(), Boxes(lambda frame: (bearing(frame, 0.6, sigma=0.3, label="person"),))).scene()
+    answer = ask(scene, "where is the person?").to_dict()
+    assert [state["label"] for state in answer["states"]] == ["front|right"]
 
 
 def test_depth_makes_it_metric_and_poses_are_kept():

@@ -43,8 +43,11 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def with_detections(args: argparse.Namespace, source):
-    """The recording with what the embedded detector finds, where `--detector` asks for it; else as it is."""
+def with_detections(args: argparse.Namespace, source, watch=lambda detector: detector):
+    """The recording with what the embedded detector finds, where `--detector` asks for it; else as it is.
+
+    `watch(detector)` may put something between the detector and the recording.
+    """
     from dsr_core.sources.detected import DEFAULT_FOV_DEG, Detected, lacks_detections
 
     if args.detector == "none" or (args.detector == "auto" and not lacks_detections(source)):
@@ -55,7 +58,7 @@ def with_detections(args: argparse.Namespace, source):
     detector = EmbeddedDetector()
     if detector.missing:
         print(f"dsr {args.verb}: {detector.missing}", file=sys.stderr)
-    return Detected(source, detector, fov_deg)
+    return Detected(source, watch(detector), fov_deg)
 
 
 def show_progress(args: argparse.Namespace) -> bool:

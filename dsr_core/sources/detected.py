@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from dsr_core.errors import SourceError
+from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
 from dsr_core.scene import Scene
 from dsr_core.sources.base import Source
@@ -52,8 +53,8 @@ class FrameDetector(Protocol):
 class Detected(Source):
     """A recording seen through a detector.
 
-    Frames without a pose get that of a camera that stands still at the origin (forward is the optical axis): then
-    nothing is known about movement in the world, and scenes say so. A scene is metric where frames have depth.
+    Where no frame has a pose, the camera is taken to stand level at the origin and to look along x: then nothing is
+    known about movement in the world, and scenes say so. A scene is metric where frames have depth.
 
     Args:
         source: The recording.
@@ -121,7 +122,7 @@ class Detected(Source):
             self.image_frames += 1
             self.depth_frames += frame.depth_m is not None
             if not self.has_poses:
-                known["T_world_camera"] = np.eye(4)
+                known["T_world_camera"] = tf.make_transform(tf.R_BODY_OPTICAL, np.zeros(3))
             frame = Frame(**known)
             yield replace(frame, detections=self._detector.detect(frame))
 
