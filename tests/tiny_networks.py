@@ -110,3 +110,78 @@ def dinov2():
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=224, patch_size=14
     )
     return transformers.Dinov2Model(config).eval()
+
+
+def sam3_video(threshold: float = 0.0):
+    """SAM 3 video that takes everything it sees for a thing; without non-maximum suppression of its own."""
+    width, side = 128, 112
+    vision = {
+        "backbone_config": {
+            "model_type": "sam3_vit_model",
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": side,
+            "patch_size": 14,
+            "window_size": 4,
+            "global_attn_indexes": [1],
+            "pretrain_image_size": 56,
+        },
+        "fpn_hidden_size": width,
+        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+    }
+    layer = {"hidden_size": width, "num_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
+    detector = transformers.Sam3Config(
+        vision_config=vision,
+        text_config={
+            "vocab_size": len(bert_tokenizer()),
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 32,
+            "projection_dim": width,
+            "bos_token_id": 101,
+            "eos_token_id": 102,
+            "pad_token_id": 0,
+        },
+        geometry_encoder_config=layer,
+        detr_encoder_config=layer,
+        detr_decoder_config=layer | {"num_queries": 3},
+        mask_decoder_config={"hidden_size": width, "num_attention_heads": 4},
+    )
+    tracker = transformers.Sam3TrackerVideoConfig(
+        vision_config=detector.vision_config,
+        prompt_encoder_config={"hidden_size": width, "image_size": side, "patch_size": 14, "mask_input_channels": 8},
+        mask_decoder_config={
+            "hidden_size": width,
+            "mlp_dim": 64,
+            "num_attention_heads": 4,
+            "iou_head_hidden_dim": 32,
+        },
+        image_size=side,
+        num_maskmem=3,
+        max_object_pointers_in_encoder=4,
+        memory_attention_hidden_size=width,
+        memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=64,
+        memory_attention_rope_feat_sizes=[8, 8],
+        memory_encoder_hidden_size=width,
+        memory_encoder_output_channels=64,
+        mask_downsampler_embed_dim=width,
+        memory_fuser_num_layers=1,
+        memory_fuser_embed_dim=width,
+        memory_fuser_intermediate_dim=64,
+    )
+    config = transformers.Sam3VideoConfig(
+        detector_config=detector,
+        tracker_config=tracker,
+        low_res_mask_size=32,
+        score_threshold_detection=threshold,
+        new_det_thresh=threshold,
+        hotstart_delay=0,
+        max_num_objects=4,
+    )
+    torch.manual_seed(0)
+    return transformers.Sam3VideoModel(config).eval()
