@@ -74,6 +74,7 @@ def test_base_install_is_light_and_nothing_pins_a_robot():
         "ros",
         "perception",
         "export",
+        "reconstruction",
         "vlm",
         "train",
         "sim",

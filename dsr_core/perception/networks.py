@@ -32,6 +32,9 @@ LICENCES = {
     "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf": "Apache-2.0",
     "depth-anything/Depth-Anything-V2-Metric-Indoor-Large-hf": "CC-BY-NC-4.0",
     "depth-anything/Depth-Anything-V2-Metric-Outdoor-Large-hf": "CC-BY-NC-4.0",
+    "depth-anything/DA3-SMALL": "Apache-2.0",
+    "yyfz233/Pi3": "BSD-2-Clause",
+    "yyfz233/Pi3X": "CC-BY-NC-4.0",
 }
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
