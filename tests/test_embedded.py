@@ -106,6 +106,8 @@ def test_a_camera_without_a_pose_looks_forward():
     scene = Detected(video(), Boxes(lambda frame: (bearing(frame, 0.6, sigma=0.3, label="person"),))).scene()
     answer = ask(scene, "where is the person?").to_dict()
     assert [state["label"] for state in answer["states"]] == ["front|right"]
+    moving = ask(scene, "is the person moving?").to_dict()
+    assert moving["declined"]["code"] == "TOO_UNCERTAIN", "a camera that pans along would hide the movement"
 
 
 def test_depth_makes_it_metric_and_poses_are_kept():

@@ -191,7 +191,27 @@ class Detected(Source):
         if not metric:
             log.warning("%s: no depth: the scene is not metric; most things have a bearing but no range", self.name)
         scene = self._give_back(scene) if self._excess else scene
+        scene = scene if posed else _sized(scene)
         return scene if metric else replace(scene, metric=False)
+
+
+def _sized(scene: Scene) -> Scene:
+    """The scene with a size for each track that has none: that of its box at its range, in the scene's units.
+
+    Whether a thing moves in the world is judged against its size; of one without, rest would be claimed whatever the
+    noise, and here the camera's own movement is all noise.
+    """
+    tracks = {}
+    for name, track in scene.tracks.items():
+        boxes = track.boxes_px[track.observed]
+        if np.isfinite(track.size_lwh_m).all() or not np.isfinite(boxes).all() or not len(boxes):
+            tracks[name] = track
+            continue
+        ranges = np.linalg.norm(track.positions_world_m[track.observed], axis=1)
+        sides = (boxes[:, 2:] - boxes[:, :2]) / np.diag(scene.K)[:2] * ranges[:, None]
+        width, height = np.maximum(np.median(sides, axis=0), 1e-3)
+        tracks[name] = replace(track, size_lwh_m=np.array([width, width, height]), sizes_lwh_m=None)
+    return replace(scene, tracks=tracks)
 
 
 def guessed_camera(image_size: tuple[int, int], fov_deg: float = DEFAULT_FOV_DEG) -> Camera:
