@@ -133,10 +133,10 @@ class Track:
             return self.covariances[index]
         return self.smoothing.covariances_of(self._rows(index))
 
-    def _rows(self, index: np.ndarray | slice) -> np.ndarray:
+    def _rows(self, index: np.ndarray | slice) -> np.ndarray | range:
         rows = self.smoothing_rows
         if isinstance(index, slice):
-            return np.asarray(rows[index])
+            return rows[index]
         return rows[index] if isinstance(rows, np.ndarray) else np.asarray(index) * rows.step + rows.start
 
     def __getitem__(self, part: slice | np.ndarray) -> Track:

@@ -35,10 +35,18 @@ def packed(symmetric: np.ndarray) -> np.ndarray:
 
 def unpacked(triangles: np.ndarray) -> np.ndarray:
     """Symmetric matrices (..., 6, 6) or (..., 3, 3) of upper triangles (..., 21) or (..., 6), in double precision."""
-    n, i, j = _TRIANGLES[triangles.shape[-1]]
-    out = np.empty((*triangles.shape[:-1], n, n))
-    out[..., i, j] = out[..., j, i] = triangles
-    return out
+    n = _TRIANGLES[triangles.shape[-1]][0]
+    return triangles.take(_SQUARES[triangles.shape[-1]], axis=-1).astype(float).reshape(*triangles.shape[:-1], n, n)
+
+
+def _squares(n: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """(n^2,) which entry of an upper triangle each entry of the matrix is, row by row."""
+    at = np.empty((n, n), int)
+    at[i, j] = at[j, i] = np.arange(len(i))
+    return at.ravel()
+
+
+_SQUARES = {size: _squares(*triangle) for size, triangle in _TRIANGLES.items()}
 
 
 def is_final(stamps_s: np.ndarray, newest_s: float, lag_s: float) -> np.ndarray:
@@ -127,13 +135,27 @@ class Smoothing:
             return self
         return replace(self, **{name: getattr(self, name)[:count] for name in _SAMPLED})
 
-    def positions(self, rows: np.ndarray) -> np.ndarray:
+    def positions(self, rows: np.ndarray | range) -> np.ndarray:
         """Smoothed positions (N, 3) of the samples `rows` (N,) int, metres."""
+        if isinstance(rows, range):
+            if rows.step == 1 and rows.stop <= self._finals:
+                return self.final_positions_m[rows.start : rows.stop]
+            rows = np.asarray(rows)
         return self._gathered(self.final_positions_m[rows], rows, 0)
 
-    def covariances_of(self, rows: np.ndarray) -> np.ndarray:
+    def covariances_of(self, rows: np.ndarray | range) -> np.ndarray:
         """Covariances (N, 3, 3) of the smoothed positions of the samples `rows` (N,) int, square metres."""
+        if isinstance(rows, range):
+            if rows.step == 1 and rows.stop <= self._finals:
+                return unpacked(self.final_covariances[rows.start : rows.stop])
+            rows = np.asarray(rows)
         return self._gathered(unpacked(self.final_covariances[rows]), rows, 1)
+
+    def packed_covariance(self, row: int) -> np.ndarray:
+        """Covariance (6,) of one smoothed position (`packed`)."""
+        if row < self._finals:
+            return self.final_covariances[row]
+        return packed(self._tail[1][row - self._finals])
 
     def _gathered(self, out: np.ndarray, rows: np.ndarray, which: int) -> np.ndarray:
         late = rows >= self._finals

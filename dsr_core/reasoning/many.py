@@ -10,8 +10,10 @@ import numpy as np
 
 from dsr_core.reasoning.agents import Agent, interpolate, places_at
 from dsr_core.reasoning.noise import TINY, change_sigma
+from dsr_core.reasoning.quantities import world_sigma
 from dsr_core.reasoning.rules import RobustRules
 from dsr_core.scene import Scene
+from dsr_core.smoothing import unpacked
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +41,10 @@ class Samples:
     def covariances(self, index: np.ndarray) -> np.ndarray:
         """(K, 3, 3) covariance of one sample of each thing; `index` (K,) counts through all samples."""
         own = zip(self.agents, self.rows, (index - self.first).tolist(), strict=True)
-        found = [agent.track.smoothed_covariances(slice(rows[i], rows[i] + 1)) for agent, rows, i in own]
-        return np.concatenate(found)
+        found = [(agent.track, int(rows[i])) for agent, rows, i in own]
+        if all(track.smoothing is not None for track, _ in found):
+            return unpacked(np.array([t.smoothing.packed_covariance(int(t.smoothing_rows[row])) for t, row in found]))
+        return np.concatenate([track.smoothed_covariances(slice(row, row + 1)) for track, row in found])
 
     def least_of_each(self, values: np.ndarray) -> np.ndarray:
         """(K,) index of each thing's least of (N,) values."""
@@ -171,7 +175,7 @@ def mean_speeds(scene: Scene, samples: Samples, rules: RobustRules) -> MeanSpeed
     middles = np.add.reduceat(t, starts) / number
 
     covariances = samples.covariances((samples.first + samples.last) // 2)
-    sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(covariances)[:, -1], 0.0) + scene.ego_sigma_m**2)
+    sigma = world_sigma(scene, covariances)
     white = (1.0 - rules.drift_share) * sigma**2
     same = thing[1:] == thing[:-1]
     of, step = thing[1:][same], (means[1:] - means[:-1])[same]
