@@ -42,14 +42,12 @@ class StaticScene:
         return judged, moving
 
 
-def drift_of_static_things(source, columns=6, rows=4, every=1):
+def drift_of_static_things(source, columns=9, rows=6):
     """Cuts the first picture into boxes, carries them over by the known poses, and places and tracks them."""
     anchors, places, ranges = {}, {}, {}
     world = WorldModel()
     lift = source.lift_config()
-    for index, frame in enumerate(source.frames()):
-        if index % every:
-            continue
+    for frame in source.frames():
         frame = replace(frame)
         if not anchors:
             anchors = _anchors(frame, columns, rows)
@@ -91,8 +89,9 @@ def _anchors(frame, columns, rows):
             patch = frame.depth_m[int(v - half_px) : int(v + half_px), int(u - half_px) : int(u + half_px)]
             if np.isfinite(patch).mean() < 0.5:
                 continue
-            near, z, far = (float(q) for q in np.nanpercentile(patch, [10, 50, 90]))
-            # Two surfaces in one patch are no thing: from elsewhere the other one is seen in the middle.
+            near, z, far = (float(q) for q in np.nanpercentile(patch, [2, 50, 98]))
+            # Two surfaces in one patch are no thing: from elsewhere the other one takes up more of it, and a box alone
+            # (without a mask) cannot say which of them is meant.
             if far - near > 0.2 * z:
                 continue
             point = frame.camera.rays(np.array([[u, v]]))[0] * z

@@ -140,3 +140,14 @@ def test_the_real_kitchen():
     shift, turn = errors(found, truth)
     # Colour and depth of this recording are not registered to one another, which limits what can be had.
     assert shift.max() < 0.03 and turn.max() < 0.03
+
+
+def test_static_noise_does_not_make_it_stumble():
+    odometry, rng = VisualOdometry(), np.random.default_rng(0)
+    given = frame(0, at(), room())
+    odometry(given)
+    for i in range(1, 6):
+        snow = rng.integers(0, 255, given.rgb.shape, np.uint8)
+        step = odometry(Frame(i, rgb=snow, depth_m=given.depth_m, camera=CAMERA))
+        assert step.T_world_camera is None
+    assert odometry(frame(7, at(0.02), room())).T_world_camera is not None

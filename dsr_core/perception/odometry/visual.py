@@ -113,8 +113,9 @@ class VisualOdometry:
             found = self._pose(key, numbers, pixels, depth_m, self._T_camera_key)
         if found is None:
             # From the newest back: the camera most likely still sees what it saw last.
+            described = self._describe(picture)
             for candidate in reversed(self._key_frames):
-                numbers, pixels = self._recognise(candidate, picture)
+                numbers, pixels = _match(candidate, *described)
                 found = self._pose(candidate, numbers, pixels, depth_m, None)
                 if found is not None:
                     key = candidate
@@ -174,23 +175,18 @@ class VisualOdometry:
         good &= (there >= 0).all(axis=1) & (there < [width, height]).all(axis=1)
         return numbers[good], there[good]
 
-    def _recognise(self, key: _KeyFrame, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `_follow`, by the look of the corners alone."""
+    def _describe(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels (m, 2) of a picture's corners and their ORB descriptors (m, 32)."""
         cv2 = _cv2()
         found = cv2.goodFeaturesToTrack(picture, 2 * self.config.max_corners, 0.01, self.config.corner_distance_px / 2)
-        nothing = np.zeros(0, int), np.zeros((0, 2), np.float32)
+        nothing = np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8)
         if found is None:
             return nothing
         keypoints = [cv2.KeyPoint(float(u), float(v), 31.0) for u, v in found.reshape(-1, 2)]
         keypoints, descriptors = cv2.ORB_create().compute(picture, keypoints)
         if descriptors is None:
             return nothing
-        matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(key.descriptors, descriptors)
-        matches = [m for m in matches if m.distance < 64 and key.descriptors[m.queryIdx].any()]
-        if not matches:
-            return nothing
-        numbers = np.array([m.queryIdx for m in matches])
-        return numbers, np.array([keypoints[m.trainIdx].pt for m in matches], np.float32)
+        return np.array([k.pt for k in keypoints], np.float32), descriptors
 
     def _pose(self, key: _KeyFrame, numbers, pixels, depth_m, T_camera_key):
         """T_camera_key (4, 4), its covariance (6, 6) and who agrees (n,) bool; None where too few do."""
@@ -222,6 +218,17 @@ class VisualOdometry:
         if agree.sum() < max(config.min_inliers, config.min_inlier_share * len(numbers)):
             return None
         return T, covariance, agree
+
+
+def _match(key: _KeyFrame, pixels: np.ndarray, descriptors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (n,) of a key frame's corners that look like another picture's, and the pixels (n, 2) of those."""
+    if not len(pixels):
+        return np.zeros(0, int), pixels
+    cv2 = _cv2()
+    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(key.descriptors, descriptors)
+    matches = [m for m in matches if m.distance < 64 and key.descriptors[m.queryIdx].any()]
+    numbers = np.array([m.queryIdx for m in matches], int)
+    return numbers, pixels[np.array([m.trainIdx for m in matches], int)]
 
 
 def _refine(T, points, rays, z_m, focal, config) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
