@@ -254,6 +254,22 @@ def test_track_a_video_from_the_command_line(tmp_path, capsys):
     assert "without a pose" in capsys.readouterr().err
 
 
+def test_track_a_bag_with_depth(tmp_path, capsys):
+    need(*ALL)
+    from dsr_core.sources.convert import convert
+
+    source = open_source(shared("seven_scenes_redkitchen"))
+    source.numbers = source.numbers[40:50]
+    bag = convert(source, "bag", tmp_path / "kitchen")
+    assert not lacks_detections(open_source(bag)), "its detections are empty, but they are there"
+    assert cli.main(["track", str(bag), "--out", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["tracks"] == 0
+    assert cli.main(["track", str(bag), "--out", str(tmp_path), "--json", "--detector", "embedded"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["metric"] and result["tracks"] >= 2
+    assert {"table", "chair"} <= {track.label for track in Scene.load(result["out"]).tracks.values()}
+
+
 def test_a_room_with_depth_gives_metric_tracks():
     need(*ALL)
     source = open_source(shared("seven_scenes_redkitchen"))

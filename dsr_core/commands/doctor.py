@@ -86,7 +86,7 @@ def checks() -> list[Check]:
             True,
         ),
     ]
-    return found + [_package(*row) for row in _PACKAGES] + [_off_screen()] + _ros()
+    return found + [_package(*row) for row in _PACKAGES] + [_networks(), _off_screen()] + _ros()
 
 
 def _package(group: str, module: str, distribution: str, purpose: str) -> Check:
@@ -100,6 +100,15 @@ def _package(group: str, module: str, distribution: str, purpose: str) -> Check:
     except importlib.metadata.PackageNotFoundError:
         version = "installed by the system"
     return Check(f"{distribution} {extra}".strip(), True, version, needed=needed)
+
+
+def _networks() -> Check:
+    from dsr_core.perception.registry import Registry, cache_dir, is_fetched
+
+    missing = [model.name for model in Registry.load().choose("default") if not is_fetched(model)]
+    detail = f"{', '.join(missing)} not fetched" if missing else f"in {cache_dir() / 'models'}"
+    fix = "for the detector for recordings without detections: dsr models fetch default"
+    return Check("networks [embedded]", not missing, detail, fix)
 
 
 def _off_screen() -> Check:
