@@ -118,6 +118,22 @@ def test_weak_detections_keep_a_track_alive():
     assert len(track) == 60 and track.observed.all()
 
 
+@pytest.mark.parametrize("score, frames", [(0.97, 2), (0.8, 3)])
+def test_a_sure_detector_makes_tracks_sooner(score, frames):
+    for count in (frames - 1, frames):
+        world = run([straight((0, 0, 0), (1, 0, 0))], duration_s=(count - 1) / 10, score=score)
+        assert len(world.scene().tracks) == (count == frames)
+
+
+def test_one_miss_or_one_weak_score_makes_it_not_sure():
+    for scores in ((0.97, None, 0.97), (0.97, 0.8), (0.8, 0.97)):
+        world = WorldModel()
+        for k, score in enumerate(scores):
+            seen = () if score is None else (observation((0.1 * k, 0, 0), score=score),)
+            world.step(FrameObservations(k * 100_000_000, seen))
+        assert world.scene().tracks == {}
+
+
 def test_samples_before_the_confirmation_are_kept():
     world = run([straight((0, 0, 0), (1, 0, 0))], duration_s=1.0)
     track = world.scene().tracks["1"]

@@ -28,6 +28,7 @@ class Bank:
     box: np.ndarray  # (N, 4)
     score: np.ndarray  # (N,) of the newest observation, 0 where not seen
     score_mean: np.ndarray  # (N,)
+    score_least: np.ndarray  # (N,)
     label: np.ndarray  # (N, 2) numbers of label and group
     upstream: np.ndarray  # (N,) number of the upstream id, -1 for none
     first_s: np.ndarray  # (N,)

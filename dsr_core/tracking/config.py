@@ -55,6 +55,9 @@ class TrackerConfig:
         confirm_evidence: Least log-likelihood ratio, summed over the hits, of one thing against unrelated false alarms
             at a density of new_things_per_m3.
         confirm_score: Least mean score of the hits at confirmation.
+        sure_score: Hits of at least this score, each of them, make a track sooner: `sure_hits` of them, without a miss,
+            in half of confirm_s and with half of confirm_evidence.
+        sure_hits: Hits that make such a track.
         max_coast_s: A confirmed track survives this long without an observation.
         tentative_coast_s: The same for a track that is not confirmed yet.
         birth_exclusion: An observation nearer to a just matched track than this part of the thing's width is a
@@ -99,6 +102,8 @@ class TrackerConfig:
     confirm_s: float = 0.2
     confirm_evidence: float = 8.0
     confirm_score: float = 0.5
+    sure_score: float = 0.9
+    sure_hits: int = 2
     max_coast_s: float = 3.0
     tentative_coast_s: float = 0.7
     birth_exclusion: float = 0.5
@@ -115,17 +120,17 @@ class TrackerConfig:
     def __post_init__(self):
         positive = """cruise_density manoeuvre_density standing_density standing_speed_mps start_speed_mps
             birth_speed_mps stand_s move_s cruise_s manoeuvre_s min_measurement_sigma_m systematic_s gate_chi2
-            id_gate_factor new_things_per_m3 size_log_sigma confirm_hits confirm_window max_coast_s tentative_coast_s
-            heading_density heading_vote_s size_memory smoothing_lag_s max_tracks"""
+            id_gate_factor new_things_per_m3 size_log_sigma confirm_hits confirm_window sure_hits max_coast_s
+            tentative_coast_s heading_density heading_vote_s size_memory smoothing_lag_s max_tracks"""
         self._check(positive, lambda value: value > 0, "must be positive")
         not_negative = """systematic_fraction label_penalty size_penalty_max id_bonus id_penalty confirm_s
             confirm_evidence birth_exclusion heading_motion_weight heading_motion_speed_mps moving_speed_mps
             moving_sigmas"""
         self._check(not_negative, lambda value: value >= 0, "must not be negative")
-        if not 0 <= self.low_score <= self.high_score <= 1 or not 0 <= self.confirm_score <= 1:
+        if not 0 <= self.low_score <= self.high_score <= 1 or not 0 <= self.confirm_score <= self.sure_score:
             raise TrackingError(
                 f"tracker: 0 <= low_score ({self.low_score}) <= high_score ({self.high_score}) <= 1 and"
-                f" confirm_score ({self.confirm_score}) in 0..1 are needed"
+                f" 0 <= confirm_score ({self.confirm_score}) <= sure_score ({self.sure_score}) are needed"
             )
         if self.confirm_hits > self.confirm_window:
             raise TrackingError(

@@ -152,6 +152,7 @@ class Tracker:
             b.noise[i] = seen.cov[j]
             b.box[i], b.score[i] = seen.box[j], seen.score[j]
             b.score_mean[i] += (seen.score[j] - b.score_mean[i]) / np.minimum(b.hits[i] + 1, c.size_memory)
+            b.score_least[i] = np.minimum(b.score_least[i], seen.score[j])
             self._correct_size(seen, i, j)
             b.hits[i] += 1
             b.evidence[i] += evidence
@@ -258,6 +259,7 @@ class Tracker:
             box=seen.box[j],
             score=seen.score[j],
             score_mean=seen.score[j],
+            score_least=seen.score[j],
             label=seen.label[j],
             upstream=seen.upstream[j],
             first_s=np.full(n, stamp_s),
@@ -319,15 +321,22 @@ class Tracker:
         """Confirms what has earned it, and returns this frame's samples with those that confirmed tracks had before."""
         b, c = self._bank, self.config
         samples = self._samples(stamp_s)
+        age_s = stamp_s - b.first_s + 1e-6
         earned = (
-            ~b.confirmed
-            & b.observed
-            & (b.hits >= c.confirm_hits)
+            (b.hits >= c.confirm_hits)
             & (b.hits * c.confirm_window >= c.confirm_hits * b.frames)
-            & (stamp_s - b.first_s >= c.confirm_s - 1e-6)
+            & (age_s >= c.confirm_s)
             & (b.score_mean >= c.confirm_score)
             & (b.evidence >= c.confirm_evidence)
         )
+        sure = (
+            (b.hits >= c.sure_hits)
+            & (b.hits == b.frames)
+            & (age_s >= c.confirm_s / 2)
+            & (b.score_least >= c.sure_score)
+            & (b.evidence >= c.confirm_evidence / 2)
+        )
+        earned = (earned | sure) & ~b.confirmed & b.observed
         parts = []
         for row in np.flatnonzero(earned):
             b.confirmed[row], b.serial[row] = True, self._next_serial
