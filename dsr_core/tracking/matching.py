@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -48,11 +48,17 @@ class Comparison:
         keep = ~self.excused
         keep[j] = ~self.optional[i]
         need = ~self.optional
-        return Comparison(
-            self.true_ids[need],
-            self.found_ids[keep],
-            self.similarity[np.ix_(need, keep)],
-            self.scores[keep],
-            self.optional[need],
-            self.excused[keep],
+        kept = self.taken(keep)
+        return replace(
+            kept, true_ids=self.true_ids[need], similarity=kept.similarity[need], optional=self.optional[need]
+        )
+
+    def taken(self, rows: np.ndarray) -> Comparison:
+        """With the found things `rows` (M,) bool alone."""
+        return replace(
+            self,
+            found_ids=self.found_ids[rows],
+            similarity=self.similarity[:, rows],
+            scores=self.scores[rows],
+            excused=self.excused[rows],
         )
