@@ -19,7 +19,7 @@ SEQUENCES = ("0001", "0002", "0006", "0010", "0011")
 
 @pytest.fixture(scope="module")
 def scores():
-    from tracking_kitti import HEADER, row, score_sequence
+    from tracking import HEADER, row, score_sequence
 
     root = shared("kitti_tracking")
     total, by_sequence = TrackingScore(), {}
@@ -62,6 +62,49 @@ def test_labels_as_detections_are_tracked_almost_perfectly():
         world.step(observe(frame))
     score = compare(source.truth(), world.scene())
     assert score.recall > 0.95 and score.precision > 0.99 and score.id_switches == 0
+
+
+def test_cars_are_tracked_by_overlaps_of_boxes():
+    from tracking import judge
+    from tracking_kitti import comparisons, found_online, found_remembered
+
+    from dsr_core.tracking.config import TrackerConfig
+
+    sources = [KittiTracking(shared("kitti_tracking"), name, "pointrcnn") for name in ("0006", "0012")]
+    reached = {}
+    for way in (found_online, found_remembered):
+        recordings = [list(comparisons(s, way(s, TrackerConfig()), "car")) for s in sources]
+        clear, whole = judge(recordings, 0.25)
+        assert clear.best.switches <= 1 and 0 < whole.hota < 1
+        reached[way.__name__] = clear.samota
+    assert reached["found_online"] > 0.85 and reached["found_remembered"] > reached["found_online"]
+
+
+def test_answers_from_detected_tracks_are_those_from_labelled_tracks():
+    from tracking_answers import fidelity
+
+    kinds = ("distance", "direction", "motion", "displacement", "speed_comparison", "nearest")
+    counts = fidelity(shared("kitti_tracking"), ("0010",), 12, kinds=kinds)
+    same = sum(counts[k]["same"] for k in kinds[:5])
+    assert same >= 0.85 * sum(counts[k]["same"] + counts[k]["other"] for k in kinds[:5]) and same > 20
+    assert counts["nearest, tracked"]["same"] >= counts["nearest"]["same"] > 0
+
+
+def test_answers_are_compared_by_meaning():
+    from tracking_answers import same
+
+    from dsr_core.reasoning.answer import Answer, State
+
+    def told(label, kind="distance", start=0.0, end=2.0):
+        return Answer("", kind, states=(State(label, start, end),))
+
+    assert same(told("increasing"), told("increasing"), {}) and not same(told("increasing"), told("decreasing"), {})
+    assert same(told("5", "nearest"), told("a", "nearest"), {"a": "5"})
+    assert not same(told("6", "nearest"), told("a", "nearest"), {"a": "5"})
+    assert same(told("3", "count"), told("3", "count"), {"3": "5"})
+    assert same(Answer("", value=4.3, sigma=0.1), Answer("", value=4.0, sigma=0.1), {})
+    assert same(Answer("", value=0.1, unit="s"), Answer("", value=0.0, unit="s"), {})
+    assert not same(Answer("", value=6.0, sigma=0.1), Answer("", value=4.0, sigma=0.1), {})
 
 
 def test_metrics_count_by_hand():

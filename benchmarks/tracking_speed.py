@@ -1,15 +1,43 @@
-"""Milliseconds that the world model needs a frame: python benchmarks/tracker_speed.py [FRAMES]."""
+"""How fast things are tracked: frames a second on KITTI's cars, and milliseconds with many things at a time."""
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
+import tracking_kitti as kitti
 
 from dsr_core.geometry import transforms as tf
 from dsr_core.pipeline import WorldModel
+from dsr_core.sources.kitti import KittiTracking
 from dsr_core.values import FrameObservations, Observation
+
+
+def print_speed(root: Path, names: Sequence[str]) -> None:
+    """Frames a second of the tracker alone on KITTI's cars, and milliseconds a frame of the world model."""
+    _print_cars(root, names)
+    print()
+    _print_things()
+
+
+def _print_cars(root: Path, names: Sequence[str], runs: int = 3) -> None:
+    print("KITTI, cars    frames  detections a frame  frames/s")
+    total_s = frames = 0.0
+    for name in names:
+        seen = kitti.observed(KittiTracking(root, name, "pointrcnn"), "car")
+        best_s = min(_seconds(lambda seen=seen: kitti.track_all(seen)) for _ in range(runs))
+        mean = np.mean([len(observations) for _, observations in seen])
+        print(f"{name:14} {len(seen):6} {mean:19.1f} {len(seen) / best_s:9.0f}", flush=True)
+        total_s, frames = total_s + best_s, frames + len(seen)
+    print(f"{'all':14} {frames:6.0f} {'':19} {frames / total_s:9.0f}")
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 def frames(things: int, count: int, rate_hz: float = 10.0) -> list[FrameObservations]:
@@ -33,8 +61,7 @@ def frames(things: int, count: int, rate_hz: float = 10.0) -> list[FrameObservat
     return out
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+def _print_things(count: int = 100) -> None:
     print("things   step ms p50     p99   scene() ms after a change, unchanged")
     for things in (10, 50, 200):
         world, step_s, scene_s, again_s = WorldModel(), [], [], []
@@ -51,7 +78,3 @@ def main() -> None:
             again_s.append(t3 - t2)
         p50, p99 = 1e3 * np.quantile(step_s, (0.5, 0.99))
         print(f"{things:6} {p50:13.2f} {p99:7.2f} {1e3 * np.median(scene_s):10.2f} {1e3 * np.median(again_s):10.4f}")
-
-
-if __name__ == "__main__":
-    main()
