@@ -15,6 +15,9 @@ from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.judgement import Judgement
 from dsr_core.reasoning.noise import TINY, middle, sigmas_of
 
+#: So many ends of pieces are looked at together.
+_ROWS = 16
+
 
 class Lines:
     """Least-squares lines through any ranges of samples, weighted by their tolerance.
@@ -68,13 +71,13 @@ def straight_pieces(lines: Lines, rules) -> list[tuple[int, int]]:
     if left_by_one <= price:
         return [(0, n)]
 
-    # Sums over all samples before each: of the weight, times t, t^2, x, x^2, t x.
-    sums = np.zeros((3 + 3 * k, n + 1))
+    # Sums over all samples before each: of the weight, times t, t^2, |x|^2, x, t x.
+    sums = np.zeros((4 + 2 * k, n + 1))
     sums[:2, 1:] = weighted.T[:2]
     sums[2, 1:] = weighted[:, 1] * lines.basis[:, 1]
-    sums[3 : 3 + k, 1:] = weighted.T[2:]
-    sums[3 + k : 3 + 2 * k, 1:] = (weighted[:, 2:] * x).T
-    sums[3 + 2 * k :, 1:] = (weighted[:, 1:2] * x).T
+    sums[3, 1:] = np.einsum("tk,tk->t", weighted[:, 2:], x)
+    sums[4 : 4 + k, 1:] = weighted.T[2:]
+    sums[4 + k :, 1:] = (weighted[:, 1:2] * x).T
     np.cumsum(sums, axis=1, out=sums)
     # A cut leaves both sides the minimum duration.
     first = int(t.searchsorted(t[0] + rules.min_duration_s - 1e-9)) + 1
@@ -86,7 +89,7 @@ def straight_pieces(lines: Lines, rules) -> list[tuple[int, int]]:
     cut = int(left_by_two.argmin())
     if left_by_two[cut] <= price:
         return [(0, n)] if left_by_one <= left_by_two[cut] + price else [(0, first + cut), (first + cut, n)]
-    return _cheapest_pieces(t, _left(sums[:, :, None] - sums[:, None, :], k) + price, rules.min_duration_s)
+    return _cheapest_pieces(t, sums, k, price, rules.min_duration_s)
 
 
 def _left_by_line(products: np.ndarray) -> float:
@@ -99,27 +102,34 @@ def _left_by_line(products: np.ndarray) -> float:
 
 
 def _left(sums: np.ndarray, k: int) -> np.ndarray:
-    """Weighted squares (...,) that lines leave of k series, from sums (3 + 3k, ...) over their samples."""
+    """Weighted squares (...,) that lines leave of k series, from sums (4 + 2k, ...) over their samples."""
     m0 = np.where(sums[0] > 0, sums[0], 1.0)
     ratio = sums[1] / m0
     spread = np.maximum(sums[2] - sums[1] * ratio, TINY)
-    y1, y2, yt = sums[3 : 3 + k], sums[3 + k : 3 + 2 * k], sums[3 + 2 * k :]
-    left = y2 - y1 * y1 / m0 - (yt - ratio * y1) ** 2 / spread
-    return np.maximum(np.add.reduce(left), 0.0)
+    y1, bent = sums[4 : 4 + k], sums[4 + k :] - ratio * sums[4 : 4 + k]
+    left = sums[3] - np.add.reduce(y1 * y1) / m0 - np.add.reduce(bent * bent) / spread
+    return np.maximum(left, 0.0)
 
 
-def _cheapest_pieces(t, cost, min_duration_s: float) -> list[tuple[int, int]]:
-    """The cheapest way to cut (dynamic programming), of pieces i .. j-1 that cost `cost[j, i]`."""
+def _cheapest_pieces(t, sums: np.ndarray, k: int, price: float, min_duration_s: float) -> list[tuple[int, int]]:
+    """The cheapest way to cut (dynamic programming), from running sums (4 + 2k, T + 1)."""
     n = len(t)
-    stamp_end = np.concatenate([t[:1], t])  # stamp of the last sample of a piece that ends before j
-    cost[1:, :-1][stamp_end[1:, None] - t < min_duration_s - 1e-9] = np.inf
-    cost[n, 0] = min(cost[n, 0], 1e300)  # the whole window is always allowed
-    best, origin = np.zeros(n + 1), [0]
-    for j in range(1, n + 1):
-        total = best[:j] + cost[j, :j]
-        i = int(total.argmin())
-        origin.append(i)
-        best[j] = total[i]
+    # A piece that ends before sample j lasts the minimum duration when it starts before `late[j]`.
+    late = [0, *t.searchsorted(t - (min_duration_s - 1e-9), "right").tolist()]
+    best, origin = np.full(n + 1, np.inf), [0] * (n + 1)
+    best[0] = 0.0
+    for first in range(1, n + 1, _ROWS):
+        rows = range(first, min(first + _ROWS, n + 1))
+        starts = late[rows[-1]]
+        if not starts:
+            continue
+        # All pieces that end in these rows; more at once would not stay in the cache.
+        cost = _left(sums[:, first : rows.stop, None] - sums[:, None, :starts], k) + price
+        for j in rows:
+            if late[j]:
+                total = best[: late[j]] + cost[j - first, : late[j]]
+                origin[j] = int(total.argmin())
+                best[j] = total[origin[j]]
     pieces, j = [], n
     while j > 0:
         pieces.append((origin[j], j))
