@@ -22,7 +22,7 @@ def bert_tokenizer():
     return transformers.BertTokenizer(vocab=vocab)
 
 
-def grounding_dino(kind: str = "", max_text_len: int = 256):
+def grounding_dino(kind: str = "", max_text_len: int = 256, encoder_layers: int = 2):
     """GroundingDINO (kind "") or MM-GroundingDINO (kind "MM") with 0.3 M parameters."""
     swin = transformers.SwinConfig(
         image_size=64,
@@ -44,7 +44,7 @@ def grounding_dino(kind: str = "", max_text_len: int = 256):
         backbone_config=swin,
         text_config=bert,
         d_model=32,
-        encoder_layers=2,
+        encoder_layers=encoder_layers,
         decoder_layers=2,
         encoder_ffn_dim=64,
         decoder_ffn_dim=64,
