@@ -175,7 +175,7 @@ def _lines(answer: dict, choices) -> list[str]:
     lines.append(f"  states      {states}")
     if answer["value"] is not None:
         sigma = "" if answer["sigma"] is None else f" ± {answer['sigma']:.2g}"
-        lines.append(f"  value       {answer['value']:.3g}{sigma} {answer['unit']}")
+        lines.append(f"  value       {answer['value']:.3g}{sigma} {answer['unit'] or ''}".rstrip())
     evidence = answer["evidence"]
     lines.append(f"  confidence  {100 * answer['confidence']:.0f} %")
     lines.append(
