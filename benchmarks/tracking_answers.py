@@ -98,12 +98,12 @@ def _outcome(truth: Scene, found: Scene, asked: dict, ids: dict[str, str]) -> st
 def print_answers(root: Path, names: Sequence[str], count: int = 40) -> None:
     """A row for each kind."""
     heads = ("same", "other", "truth only", "tracks only", "both decline", "not tracked")
-    print(f"{'kind':22s} {'same %':>7s}" + "".join(f"{h:>13s}" for h in heads))
+    print(f"{'kind':28s} {'same %':>7s}" + "".join(f"{h:>13s}" for h in heads))
     counts = fidelity(root, names, count)
     counts["of one or two things"] = sum((n for k, n in counts.items() if not _is_many(k)), Counter())
     for kind, n in counts.items():
         share = 100 * n["same"] / max(n["same"] + n["other"], 1)
-        print(f"{kind:22s} {share:7.1f}" + "".join(f"{n[h]:13d}" for h in heads), flush=True)
+        print(f"{kind:28s} {share:7.1f}" + "".join(f"{n[h]:13d}" for h in heads), flush=True)
     print(
         "same %: of those answered by both; truth only: the detector's tracks decline; not tracked: asked of neither;\n"
         "kinds of many things: of all that is labelled and found, and (tracked) of what is labelled and tracked."
