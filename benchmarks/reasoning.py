@@ -6,7 +6,7 @@
 
 Recorded tracks are those of the KITTI labels, asked over windows of 2 to 5 s with typed queries. The memory holds 200
 tracks x 10 minutes at 10 Hz as the tracker left them and is asked through `SceneMemory.scene()`, as on the node. "whole
-memory" asks without a window. One thread answers. On a machine that does other things, too, `--clock cpu` leaves those out.
+memory" asks without a window. One thread answers. `--clock cpu` leaves out what else the machine does.
 """
 
 from __future__ import annotations
