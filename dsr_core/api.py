@@ -311,7 +311,9 @@ def _answer(
         )
         if index < 0:
             raise DeclineError(
-                "TOO_UNCERTAIN", f"no option, or more than one, says what was found: {sentence}", tuple(map(str, choices))
+                "TOO_UNCERTAIN",
+                f"no option, or more than one, says what was found: {sentence}",
+                tuple(map(str, choices)),
             )
     return Answer(
         answer=sentence,

@@ -248,3 +248,17 @@ def test_how_far_needs_a_scale(scene):
         assert declined.code == "NOT_METRIC" and "scale" in declined.message
     answer = dsr_core.ask(unscaled, "is the forklift getting closer to me?")
     assert answer.declined is None and answer.value is None and answer.unit is None
+
+
+def test_a_thing_of_unknown_range_has_a_direction():
+    """A camera alone knows the bearing of what it sees; how far off it is turns no direction."""
+    t = np.linspace(0.0, 3.0, 31)
+    ray = np.array([3.0, 2.0, 0.0]) / np.sqrt(13.0)
+    along = np.outer(ray, ray)
+    covariance = 4.0**2 * along + 0.05**2 * (np.eye(3) - along)
+    places, covariances = np.tile(8.0 * ray, (31, 1)), np.tile(covariance, (31, 1, 1))
+    thing = dsr_core.Track("1", "dog", t, places, covariances=covariances)
+    scene = dsr_core.Scene(t, {"1": thing}, T_world_base=np.broadcast_to(np.eye(4), (31, 4, 4)))
+    answer = dsr_core.ask(scene, {"kind": "direction", "subject": "1", "object": "robot"})
+    assert [s.label for s in answer.states] == ["front|left"], answer.answer
+    assert answer.confidence > 0.95 and answer.sigma < 0.05

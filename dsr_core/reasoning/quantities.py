@@ -70,7 +70,10 @@ def direction(scene: Scene, subject: Agent, other: Agent, viewer: Viewer, stamps
     b = view if other is viewer.agent and viewer.at_s is None else motion(scene, other, stamps_s)
     d = a.positions_m - b.positions_m
     length = np.maximum(lengths(d), 1e-9)
-    across = np.sqrt(np.einsum("tii->t", a.covariances + b.covariances) / 3.0) / length
+    covariances = a.covariances + b.covariances
+    # What lies along the ray (a range that is hardly known) turns no direction.
+    across = np.einsum("tii->t", covariances) - _sigma_along(d, length, covariances) ** 2
+    across = np.sqrt(np.maximum(across, 0.0) / 2.0) / length
     return Series(stamps_s, _to_view(view, d), np.hypot(across, view.heading_sigma_rad))
 
 
