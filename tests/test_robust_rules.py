@@ -246,3 +246,14 @@ def test_too_noisy_is_said():
     scene = fake_scene(fake_track(sigma_m=5.0, rng=np.random.default_rng(0)))
     answer = dsr_core.ask(scene, {"kind": "distance", "subject": "1", "object": "robot"})
     assert answer.declined.code == "TOO_UNCERTAIN"
+
+
+def test_a_thing_at_rest_in_noise_is_not_too_close_to_call():
+    """Noise that hides 5 % of a small thing's length leaves "still" more likely than not, all the time and in parts."""
+    rng = np.random.default_rng(0)
+    t = np.linspace(0.0, 30.0, 301)
+    way = np.clip(t - 15.0, 0.0, 5.0)
+    places = np.stack([10.0 + way, 0 * t, 0 * t], axis=1) + rng.normal(0, 0.1, (301, 3))
+    judged = motion_states(t, places, np.full(301, 0.1), 0.6)
+    assert [s.label for s in judged.states] == ["still", "moving", "still"]
+    assert min(judged.chances) > 0.5

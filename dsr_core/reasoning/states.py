@@ -118,8 +118,8 @@ def motion_states(stamps_s, positions_m, sigma_m=None, length_m=None, rules: Rob
             chance = chance_beyond(net, least, sigma)
         else:
             label, other = other, label
-            # Of a thing of unknown length "still" says that it moves less than the noise.
-            chance = chance_within(net, max(least, sigma) if unsized else least, sigma)
+            # Where noise hides 5 % of the length, or that is unknown, "still" says that it moves less than the noise.
+            chance = chance_within(net, max(least, sigma), sigma)
             certain = unsized or rules.sigmas * noise <= rules.uncertain_lengths * length_m
         return Verdict(label, margin, noise, certain, mean[0], slope[0], middle_s, chance, other)
 
