@@ -266,7 +266,7 @@ def _hang_up(sock: socket.socket) -> None:
 
 
 def _read(response: http.client.HTTPResponse, config: LanguageModelConfig) -> bytes:
-    # A character has at most 12 bytes as JSON (two \\uXXXX); the rest is what surrounds the reply.
+    # Escaped in JSON a character takes at most 12 bytes (a surrogate pair); the rest is what surrounds the reply.
     most, out = 12 * config.max_reply_characters + 65_536, bytearray()
     while chunk := response.read1(_CHUNK_BYTES):
         out += chunk
