@@ -1,0 +1,1 @@
+"""Benchmarks as versioned data: tasks, models, scorers, reports."""
