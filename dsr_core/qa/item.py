@@ -8,9 +8,10 @@ from dsr_core.errors import DsrError
 
 LETTERS = ("A", "B", "C", "D")
 #: The published types: {absolute, relative viewpoint} x {distance, direction, ...}, and free-form.
-DSR_TYPES = tuple(
+TEMPLATE_TYPES = tuple(
     f"{mode}_{what}" for mode in ("abs", "rel") for what in ("dis", "dir", "ori", "spd", "spd_comp", "dir_pred")
-) + ("non_temp",)
+)
+DSR_TYPES = (*TEMPLATE_TYPES, "non_temp")
 
 
 class QaError(DsrError):
