@@ -19,6 +19,7 @@ from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
 from dsr_core.sources import ros_messages
 from dsr_core.sources.base import BACKWARD_JUMP_NS, LazyFrame
+from dsr_core.sources.by_stamp import ByStamp
 from dsr_core.values import Detection, Frame
 
 #: Base and world frames that are tried when the configured one is in no transform.
@@ -93,7 +94,7 @@ class FrameAssembler:
         self.streams = tuple(streams)
         self.key_stream = next(s for s in ("detections", "rgb", "depth") if s in self.streams)
         self.paired = tuple(s for s in self.streams if s != self.key_stream)
-        self.camera: Camera | None = None
+        self._cameras: ByStamp[Camera] = ByStamp()
         self.camera_frame = config.camera_frame
         self.world_frame = config.world_frame
         self.counts: Counter[str] = Counter()
@@ -130,9 +131,18 @@ class FrameAssembler:
             self.counts[f"{stream} images that no detections came for"] += 1
             del waiting[0]
 
-    def put_camera(self, frame_id: str, camera: Camera) -> None:
-        """Takes the intrinsics of the image that boxes refer to."""
-        self.camera = camera
+    @property
+    def camera(self) -> Camera | None:
+        """The newest intrinsics."""
+        return self._cameras.newest
+
+    def camera_at(self, stamp_ns: int) -> Camera | None:
+        """The intrinsics of an image of that stamp."""
+        return self._cameras.at(stamp_ns + round(self.config.pair_tolerance_s * 1e9))
+
+    def put_camera(self, frame_id: str, camera: Camera, stamp_ns: int = 0) -> None:
+        """Takes the intrinsics of the image that boxes refer to, from `stamp_ns` (0: from now) on."""
+        self._cameras.put(stamp_ns or self._newest_ns(), camera)
         if not self.camera_frame:
             self.camera_frame = frame_id.lstrip("/")
 
@@ -169,6 +179,7 @@ class FrameAssembler:
         for waiting in self._waiting.values():
             waiting.clear()
         self._newest.clear()
+        self._cameras.restart()
         self.buffer.clear()
         self._odometry.clear()
 
@@ -357,15 +368,17 @@ class FrameAssembler:
         depth = self._match("depth", key.stamp_ns)
         pose = pose or {"T_world_camera": None, "T_world_base": None, "T_camera_header": None, "T_world_frames": {}}
         T_camera_header = pose.pop("T_camera_header")
-        depth_m = None if depth is None else depth[2]()
-        if depth is None and "depth" in self.streams and any(d.position_camera_m is None for d in key.detections):
+        flat = any(d.position_camera_m is None for d in key.detections)
+        if depth is None and "depth" in self.streams and flat:
             tolerance_s = self.config.pair_tolerance_s
             self.counts[f"frames without a depth image within {tolerance_s:g} s of the detections"] += 1
         return LazyFrame.make(
             None if rgb is None else rgb[2],
+            # Where nothing waits for depth it is made when somebody asks for it: stereo matching takes its time.
+            None if depth is None or flat else depth[2],
             stamp_ns=key.stamp_ns,
-            depth_m=depth_m,
-            camera=self.camera,
+            depth_m=depth[2]() if depth is not None and flat else None,
+            camera=self.camera_at(key.stamp_ns),
             detections=tuple(ros_messages.placed(d, T_camera_header) for d in key.detections),
             **pose,
         )

@@ -16,12 +16,14 @@ import numpy as np
 from dsr_core.errors import GeometryError, SourceError
 from dsr_core.geometry import tf_tree
 from dsr_core.geometry import transforms as tf
+from dsr_core.geometry.camera import Camera
 from dsr_core.geometry.registration import Registrar
 from dsr_core.scene import Scene
 from dsr_core.sources import bag_topics, ros_messages
 from dsr_core.sources.assemble import BASE_FRAMES, WORLD_FRAMES, AssemblyConfig, FrameAssembler
 from dsr_core.sources.bag_file import BagFile, is_bag
 from dsr_core.sources.base import Source
+from dsr_core.sources.by_stamp import ByStamp
 from dsr_core.sources.grid import detections_from_grid
 from dsr_core.values import Frame
 
@@ -138,6 +140,8 @@ class Bag(Source):
         ]
         buffer = self._buffer()
         assembler, self._registrar = FrameAssembler(buffer, self.config, streams), Registrar(buffer.lookup)
+        self._infos: dict[str, object] = {}
+        self._depth_cameras: ByStamp[Camera] = ByStamp()
         wanted = {
             found.detections,
             found.rgb,
@@ -196,26 +200,26 @@ class Bag(Source):
             raise SourceError(f"{self.path}, topic {topic!r}: {error}") from error
 
     def _put_camera(self, assembler: FrameAssembler, topic: str, message) -> None:
-        found = self.topics
-        if topic == found.info and (assembler.camera is None or not self._same_info(message)):
-            self._info = message
-            image = found.rgb or found.depth
-            assembler.put_camera(message.header.frame_id, ros_messages.camera_from_info(message, "image_rect" in image))
-        if topic == found.depth_info and topic != found.info and self._registrar.depth_camera is None:
-            self._registrar.depth_camera = ros_messages.camera_from_info(message, "image_rect" in found.depth)
+        found, stamp_ns = self.topics, ros_messages.stamp_ns(message.header.stamp)
+        known = self._infos.get(topic)
+        if known is not None and _same_info(known, message):
+            return
+        self._infos[topic] = message
+        if topic == found.info:
+            camera = ros_messages.camera_from_info(message, "image_rect" in (found.rgb or found.depth))
+            assembler.put_camera(message.header.frame_id, camera, stamp_ns)
+        else:
+            self._depth_cameras.put(stamp_ns, ros_messages.camera_from_info(message, "image_rect" in found.depth))
 
     def _depth(self, assembler: FrameAssembler, message, topic: str) -> np.ndarray:
         """A depth image as the colour camera sees it."""
         try:
             frame_id, stamp = message.header.frame_id.lstrip("/"), ros_messages.stamp_ns(message.header.stamp)
             depth_m = ros_messages.depth_from_image(message)
-            return self._registrar(depth_m, frame_id, stamp, assembler.camera, assembler.camera_frame)
+            self._registrar.depth_camera = self._depth_cameras.at(stamp)
+            return self._registrar(depth_m, frame_id, stamp, assembler.camera_at(stamp), assembler.camera_frame)
         except (SourceError, GeometryError, tf_tree.TransformUnavailable) as error:
             raise SourceError(f"{self.path}, topic {topic!r}: {error}") from error
-
-    def _same_info(self, message) -> bool:
-        old = self._info
-        return old.width == message.width and np.array_equal(old.k, message.k) and np.array_equal(old.d, message.d)
 
     def _check_liftable(self, detections) -> None:
         """Says at the first detection in 2D what the bag lacks to place it."""
@@ -312,3 +316,8 @@ class Bag(Source):
             if stamps:
                 return world, base, stamps
         return None
+
+
+def _same_info(old, message) -> bool:
+    sizes = (old.width, old.height) == (message.width, message.height)
+    return sizes and all(np.array_equal(getattr(old, name), getattr(message, name)) for name in "kdp")
