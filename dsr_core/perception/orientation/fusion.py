@@ -57,7 +57,9 @@ class HeadingFusion:
         self._stamps_s: dict[str, float] = {}
         self._used_s: dict[str, dict[str, float]] = {}
 
-    def add_view(self, id: str, stamp_s: float, estimate: OrientationEstimate, T_world_camera: np.ndarray) -> None:
+    def add_view(
+        self, id: str, stamp_s: float, estimate: OrientationEstimate, T_world_camera: np.ndarray, kind: str = "view"
+    ) -> None:
         """Takes up what an image says.
 
         Args:
@@ -65,6 +67,7 @@ class HeadingFusion:
             stamp_s: Second of the image.
             estimate: From a network or a body's landmarks.
             T_world_camera: (4, 4) optical frame to a world whose z axis is up.
+            kind: What gave the estimate: those of one kind repeat each other, those of two are independent.
 
         Raises:
             GeometryError: `stamp_s` lies before that of an earlier measurement of this thing.
@@ -83,7 +86,7 @@ class HeadingFusion:
             density = np.zeros(BINS)
             np.add.at(density, low % BINS, estimate.density * (1 - part))
             np.add.at(density, (low + 1) % BINS, estimate.density * part)
-        weight = estimate.confidence * self._independent(id, "view", stamp_s)
+        weight = estimate.confidence * self._independent(id, kind, stamp_s)
         belief = self._at(id, stamp_s)
         if weight <= 0:
             return
