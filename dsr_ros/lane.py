@@ -146,11 +146,7 @@ class Lane:
         """
         with self._wake:
             self._wake.wait_for(lambda: not self._room or len(self._waiting) < self._room or not self._running)
-            if not self._running:
-                return frame
-            if self._newest_ns is not None and frame.stamp_ns <= self._newest_ns:
-                return frame
-            if self._period_from_ns is not None and frame.stamp_ns - self._period_from_ns < self._period_ns:
+            if not self._may_come(frame.stamp_ns):
                 return frame
             gives_way = self._waiting.popleft() if self._waiting and not self._room else None
             self.shed += gives_way is not None
@@ -160,6 +156,16 @@ class Lane:
                 self._period_from_ns = frame.stamp_ns
             self._wake.notify_all()
             return gives_way
+
+    def wants(self, stamp_ns: int) -> bool:
+        """Whether `put` would take a frame of that stamp now."""
+        with self._wake:
+            return self._may_come(stamp_ns)
+
+    def _may_come(self, stamp_ns: int) -> bool:
+        if not self._running or (self._newest_ns is not None and stamp_ns <= self._newest_ns):
+            return False
+        return self._period_from_ns is None or stamp_ns - self._period_from_ns >= self._period_ns
 
     def is_current(self, outcome: Outcome) -> bool:
         """Whether an outcome is of the time after the last reset."""

@@ -11,6 +11,7 @@ from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
 
 from dsr_core.errors import DsrError
+from dsr_core.perception import config as perception
 from dsr_core.reasoning.rules import DEFAULT_RULES, constants
 from dsr_ros.qos import RELIABILITY
 
@@ -31,6 +32,8 @@ class Parameter:
         choices: Allowed texts, or None.
         dynamic: May be changed while the node is active; others take effect when the node is configured.
         not_empty: A text or list that must not be empty.
+
+    A list of texts may be given as one text with commas, too: launch arguments are texts.
     """
 
     name: str
@@ -43,8 +46,8 @@ class Parameter:
 
     def descriptor(self) -> ParameterDescriptor:
         out = ParameterDescriptor(description=self.description)
-        # Whole numbers are numbers too: stale_s:=5 shall do.
-        out.dynamic_typing = isinstance(self.default, float)
+        # Whole numbers are numbers too: stale_s:=5 shall do; and a launch argument gives a list as text.
+        out.dynamic_typing = isinstance(self.default, (float, list))
         if self.choices:
             out.additional_constraints = f"one of {', '.join(self.choices)}"
         if self.between and isinstance(self.default, float):
@@ -59,12 +62,23 @@ class Parameter:
         """Raises ParameterError when the value cannot be used."""
         if isinstance(self.default, float) and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise ParameterError(f"{self.name} = {value!r} is no number")
+        if isinstance(self.default, list):
+            value = texts(value)
+            if value is None:
+                raise ParameterError(f"{self.name} must be a list of texts, or one text with commas")
         if self.choices and value not in self.choices:
             raise ParameterError(f"{self.name} = {value!r} is not one of {', '.join(self.choices)}")
         if self.between and not self.between[0] <= value <= self.between[1]:
             raise ParameterError(f"{self.name} = {value!r} is not between {self.between[0]} and {self.between[1]}")
         if self.not_empty and (not value or any(not str(v).strip() for v in value)):
             raise ParameterError(f"{self.name} = {value!r} must not be empty")
+
+
+def texts(value) -> list[str] | None:
+    """A list of texts, or one text cut at its commas; None for anything else."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return list(value) if isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value) else None
 
 
 _COMMON = (
@@ -143,7 +157,8 @@ CAMERA = (
     Parameter(
         "color_transport",
         "auto",
-        "raw, compressed (the topic then gets /compressed), or auto: what is published, raw first",
+        "raw, compressed (the topic then gets /compressed), or auto: what is published, raw first; also of the right"
+        " image",
         choices=("auto", "raw", "compressed"),
     ),
     Parameter("depth_topic", "/camera/depth/image_raw", "depth image, 16UC1 mm or 32FC1 m; empty for none"),
@@ -161,8 +176,57 @@ CAMERA = (
         "",
         "calibration of a depth image that is not registered to the colour image; empty: it is registered",
     ),
+    Parameter(
+        "right_topic",
+        "",
+        "rectified right image of a stereo camera, whose left one is the (rectified) colour image: depth is matched"
+        " from the two, in place of depth_topic; empty: no stereo",
+    ),
+    Parameter(
+        "right_info_topic", "", "calibration of the right image, with the baseline in P; empty: camera_info beside it"
+    ),
     Parameter("rectified", False, "the images are rectified: projection matrix P, no lens distortion"),
     Parameter("camera_frame", "", "optical frame; empty takes the one that the images (or else the detections) name"),
+)
+
+#: What networks of ours add to a camera's frames; `dsr_core.perception.config.PerceptionConfig` in words of ROS.
+_NETWORKS = (
+    Parameter(
+        "detector",
+        "external",
+        "who finds things: external takes what detections_topic says; the others look at the colour image: embedded"
+        " (people and common things, CPU), grounding_dino, sam2, sam3 (what names says)",
+        choices=perception.DETECTORS,
+    ),
+    Parameter("names", [""], "what grounding_dino, sam2 and sam3 look for: [person, forklift], or person,forklift"),
+    Parameter(
+        "depth_source",
+        "sensor",
+        "where depth comes from: sensor (depth_topic), or a network that makes it of the colour image",
+        choices=perception.DEPTHS,
+    ),
+    Parameter("orientation", "none", "network that tells which way things face", choices=perception.ORIENTATIONS),
+    Parameter("weights", [""], "folders or hub ids of networks, as name=path (see docs/networks.md)"),
+    Parameter("device", "", "device of the networks, as torch names it; empty: the GPU where there is one"),
+    Parameter("dtype", "float32", "numbers of the networks that can choose", choices=perception.DTYPES),
+    Parameter("interval", 10, "sam2: a new look for things every so many images", between=(1, 1000)),
+)
+
+#: The fast lane, which every frame of a camera may pass; declared as `<camera>.<name>`.
+PERCEPTION = (
+    *_NETWORKS,
+    Parameter(
+        "poses",
+        "given",
+        "given: by TF or odometry; visual: frames without get theirs from the camera's pictures and depth",
+        choices=perception.POSES,
+    ),
+)
+
+#: The slow lane, whose results come late and correct the memory; declared as `<camera>.slow.<name>`.
+SLOW_PERCEPTION = (
+    *_NETWORKS,
+    Parameter("period_s", 0.0, "least time between two frames that it gets", between=(0.0, 3600.0)),
 )
 
 MEMORY = (
@@ -247,13 +311,43 @@ def read(node: Node, table: Sequence[Parameter], prefix: str = "") -> SimpleName
     values = {}
     for p in table:
         value = node.get_parameter(prefix + p.name).value
-        value = list(value) if isinstance(p.default, list) else value
         try:
             p.check(value)
         except ParameterError as error:
             raise ParameterError(prefix + str(error)) from None
+        value = texts(value) if isinstance(p.default, list) else value
         values[p.name] = float(value) if isinstance(p.default, float) else value
     return SimpleNamespace(**values)
+
+
+def read_perception(node: Node, camera: str, slow: bool = False) -> perception.PerceptionConfig:
+    """What the fast or the slow lane of a camera adds, from declared parameters.
+
+    Raises:
+        ParameterError: a value cannot be used, or two do not go together; the message names it.
+    """
+    prefix = f"{camera}.slow." if slow else f"{camera}."
+    s = read(node, SLOW_PERCEPTION if slow else PERCEPTION, prefix)
+    weights = {}
+    for entry in filter(None, s.weights):
+        name, equals, path = (part.strip() for part in entry.partition("="))
+        if not (name and equals and path):
+            raise ParameterError(f"{prefix}weights: {entry!r} is not name=path, as in sam2=/models/sam2.1-hiera-large")
+        weights[name] = path
+    try:
+        return perception.PerceptionConfig(
+            detector=s.detector,
+            names=tuple(s.names),
+            depth=s.depth_source,
+            orientation=s.orientation,
+            poses="given" if slow else s.poses,
+            weights=weights,
+            device=s.device,
+            dtype=s.dtype,
+            interval=s.interval,
+        )
+    except DsrError as error:
+        raise ParameterError(f"{prefix}*: {error}") from None
 
 
 def guard_updates(node: Node, table: Sequence[Parameter], settings: SimpleNamespace) -> None:
