@@ -47,6 +47,8 @@ class Candidate:
         image_size: (width, height) that the boxes in the question refer to, or None.
         future_from_s: Second from which the video must be hidden for the question to be fair, or None.
         ego_motion, object_motion: "moving", "still" or None.
+        others: For each state the label it would have if its weakest decision fell the other way (`Finding.others`).
+        samples: Number of samples of the recording that the answer rests on, 0 where not known.
     """
 
     scene: str
@@ -73,6 +75,8 @@ class Candidate:
     future_from_s: float | None = None
     ego_motion: str | None = None
     object_motion: str | None = None
+    others: tuple[str, ...] = ()
+    samples: int = 0
 
     @property
     def stratum(self) -> tuple[str, ...]:
