@@ -187,6 +187,69 @@ def test_a_thing_behind_another_is_flagged_and_keeps_its_depth():
     assert np.trace(seen.covariance_camera) > 1.5 * np.trace(free.covariance_camera)
 
 
+@pytest.mark.parametrize("from_the", ["left", "right", "below"])
+def test_what_moves_in_front_from_one_side_does_not_take_the_place_of_a_thing(from_the):
+    z = cuboid((0.0, 0.0, 4.0), (1.0, 1.2, 0.4))
+    box = box_of(z < 9)
+    u, v = np.meshgrid(np.arange(640), np.arange(480))
+    for part in np.arange(0.05, 0.41, 0.05):  # of the box
+        hider = plane(2.2)
+        if from_the == "below":
+            hider[v < box[3] - part * (box[3] - box[1])] = np.inf
+        else:
+            inside = u - box[0] if from_the == "left" else box[2] - u
+            hider[inside > part * (box[2] - box[0])] = np.inf
+        lifted = lift(render(z, hider, plane(9.0), rng=np.random.default_rng(0)), CAMERA, box)
+        assert abs(lifted.position_camera_m[2] - 4.0) < 0.5
+        assert lifted.occluded or part < 0.3
+
+
+def test_a_slanted_thing_that_fills_little_of_its_box_wins_over_the_wall():
+    turned = tf.Rotation.from_euler("z", 40, degrees=True).as_matrix()
+    z = cuboid((0.0, 0.0, 3.0), (0.3, 1.0, 0.15), turned)
+    assert (z < 7).sum() < 0.45 * np.prod(box_of(z < 7)[2:] - box_of(z < 7)[:2])
+    lifted = lift(render(z, plane(7.0), rng=np.random.default_rng(0)), CAMERA, box_of(z < 7))
+    assert abs(lifted.position_camera_m[2] - 3.0) < 0.5
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.tuples(st.floats(-0.7, 0.7), st.floats(-0.4, 0.4), st.floats(2.0, 5.0)),
+    st.sampled_from([60, 200, 3200]),
+    st.integers(0, 2**32 - 1),
+)
+def test_few_samples_tell_what_all_pixels_do(centre, max_samples, seed):
+    z = cuboid(centre, (0.5, 0.8, 0.4), tf.Rotation.from_euler("y", seed % 90, degrees=True).as_matrix())
+    depth, seen = render(z, plane(8.0), rng=np.random.default_rng(seed)), z < 8
+    box = box_of(seen)
+    for mask in (None, seen):
+        every = lift(depth, CAMERA, box, mask, config=LiftingConfig(max_samples=10**6))
+        some = lift(depth, CAMERA, box, mask, config=LiftingConfig(max_samples=max_samples))
+        assert squared_error(every, some.position_camera_m) < 1.0
+        assert some.occluded == every.occluded and some.truncated == every.truncated
+        sigmas = [np.sqrt(np.trace(found.covariance_camera)) for found in (some, every)]
+        assert 0.7 < sigmas[0] / sigmas[1] < 1.4
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 120), st.integers(0, 80), st.integers(0, 2**32 - 1))
+def test_what_lies_outside_the_box_makes_no_difference(right, down, seed):
+    """A picture cropped around a thing, with the camera's principal point moved alike, places it the same."""
+    z = sphere((0.3, 0.1, 3.0), 0.4)
+    depth, seen = render(z, plane(8.0), rng=np.random.default_rng(seed)), z < 8
+    x1, y1, x2, y2 = (int(a) for a in box_of(seen))
+    left, top = max(x1 - right - 5, 0), max(y1 - down - 5, 0)
+    crop = np.s_[top : y2 + down + 5, left : x2 + right + 5]
+    shifted = K.copy()
+    shifted[:2, 2] -= (left, top)
+    camera = Camera(shifted, (depth[crop].shape[1], depth[crop].shape[0]))
+    for mask in (None, seen):
+        whole = lift(depth, CAMERA, box_of(seen), mask)
+        part = lift(depth[crop], camera, box_of(seen) - (left, top, left, top), None if mask is None else mask[crop])
+        assert np.allclose(whole.position_camera_m, part.position_camera_m, atol=1e-9)
+        assert np.allclose(whole.covariance_camera, part.covariance_camera, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     "model, D", [("plumb_bob", [-0.25, 0.08, 0.001, -0.001, 0.0]), ("equidistant", [0.05, -0.02, 0.01, 0.0])]
 )

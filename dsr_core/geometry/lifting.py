@@ -71,7 +71,10 @@ class LiftingConfig:
         max_samples: About how many pixels are looked at.
         inner_fraction: Central part of the box (each side) in which the thing's depth is looked for.
         erode_px: A mask's rim of this width is not used (mixed pixels at depth edges).
-        near_fraction: The nearest depth mode with at least this part of the weight wins over a stronger, farther one.
+        near_fraction: A depth mode with at least this part of the weight may win over a stronger, farther one, ...
+        near_centred: ... where the middle of its pixels lies this close to the box's middle, as a part of the inner
+            box's sides: what hides a thing mostly comes in from one side of its box, ...
+        near_rival: ... or where it is at least this part as strong.
         depth_per_width: Depth of a thing of unknown size as a multiple of its width, or of the geometric mean of width
             and height where it is wider than high.
         depth_sigma: One-sigma of that depth, as a part of it.
@@ -93,6 +96,8 @@ class LiftingConfig:
     inner_fraction: float = 0.7
     erode_px: int = 2
     near_fraction: float = 0.25
+    near_centred: float = 0.12
+    near_rival: float = 0.8
     depth_per_width: float = 1.0
     depth_sigma: float = 0.45
     known_depth_sigma: float = 0.3
@@ -104,11 +109,12 @@ class LiftingConfig:
     hidden_fraction: float = 0.15
 
     def __post_init__(self):
-        fractions = ("inner_fraction", "near_fraction", "hidden_fraction")
+        fractions = ("inner_fraction", "near_fraction", "near_rival", "hidden_fraction")
         for name in fractions:
             if not 0 < getattr(self, name) <= 1:
                 raise GeometryError(f"lifting: {name} = {getattr(self, name)} must be in (0, 1]")
         for name in (
+            "near_centred",
             "depth_per_width",
             "depth_sigma",
             "known_depth_sigma",
@@ -198,7 +204,7 @@ def lift(
     if box_clipped[2] - box_clipped[0] < 1 or box_clipped[3] - box_clipped[1] < 1:
         raise LiftingError("outside_image", f"box {np.round(box, 1).tolist()} lies outside the {width}x{height} image")
 
-    z, weight = _depth_samples(depth_m, box_clipped, mask, config)
+    z, off = _depth_samples(depth_m, box_clipped, mask, config)
     if len(z) < config.min_pixels:
         raise LiftingError(
             "too_few_depth_pixels",
@@ -206,7 +212,7 @@ def lift(
         )
     edges = _edge_rays(camera, box_clipped)
     ray, side = edges[0], np.array([np.linalg.norm(edges[2] - edges[1]), np.linalg.norm(edges[4] - edges[3])])
-    on_thing, hidden = _thing_depths(z, weight, side, size_lwh_m, config)
+    on_thing, hidden = _thing_depths(z, off, side, size_lwh_m, config)
     if len(on_thing) < config.min_pixels:
         raise LiftingError(
             "too_few_depth_pixels",
@@ -253,7 +259,10 @@ def _mask_box(mask: np.ndarray, box: np.ndarray | None) -> np.ndarray:
 
 
 def _depth_samples(depth_m, box, mask, config) -> tuple[np.ndarray, np.ndarray]:
-    """Valid depths (n,) on a grid inside the box or mask, and their weights, which fall off from the box's middle."""
+    """Valid depths (n,) on a grid inside the box or mask, and their pixels' offsets (n, 2) from the box's middle.
+
+    Offsets are parts of the sides of what is sampled: of the box's inner part, or of the mask's box.
+    """
     x1, y1, x2, y2 = box
     if mask is None:
         shrink = (1 - config.inner_fraction) / 2
@@ -271,7 +280,7 @@ def _depth_samples(depth_m, box, mask, config) -> tuple[np.ndarray, np.ndarray]:
     v, u = np.nonzero(valid)
     off_u = (u * step + u0 + 0.5 - (x1 + x2) / 2) / (x2 - x1)
     off_v = (v * step + v0 + 0.5 - (y1 + y2) / 2) / (y2 - y1)
-    return z[valid].astype(float), np.exp(-2.0 * (off_u**2 + off_v**2))
+    return z[valid].astype(float), np.stack([off_u, off_v], axis=1)
 
 
 def _eroded_at(mask, v0, v1, u0, u1, step, radius) -> np.ndarray:
@@ -304,17 +313,16 @@ def _edge_rays(camera: Camera, box: np.ndarray) -> np.ndarray:
     return camera.rays(np.array([[x, y], [x1, y], [x2, y], [x, y1], [x, y2]]))
 
 
-def _thing_depths(z, weight, side, size_lwh_m, config) -> tuple[np.ndarray, float]:
+def _thing_depths(z, off, side, size_lwh_m, config) -> tuple[np.ndarray, float]:
     """Sorted depths on the thing's visible surface, and the part of the samples that is clearly nearer than it."""
     order = np.argsort(z, kind="stable")
-    z, weight = z[order], weight[order]
+    z, off = z[order], off[order]
+    weight = np.exp(-2.0 * np.square(off).sum(axis=1))
     # Logarithmic bins, so that the choice does not depend on the scale; at least as wide as the noise.
     relative = max(0.04, 2.0 * float(config.noise.sigma_m(z[len(z) // 2]) / z[len(z) // 2]))
     index = np.floor(np.log(z / z[0]) / relative).astype(int)
     counts = np.convolve(np.bincount(index, weight), [0.5, 1.0, 0.5], "same")
-    peaks = counts >= np.maximum(np.append(counts[1:], 0), np.insert(counts[:-1], 0, 0))
-    strong = np.flatnonzero(peaks & (counts >= config.near_fraction * weight.sum()))
-    peak = int(strong[0]) if len(strong) else int(np.argmax(counts))
+    peak = _mode(counts, index, off, config.near_fraction * weight.sum(), config)
     depth = z[0] * np.exp((peak + 0.5) * relative)
     lateral = side * depth
     deep = float(np.max(size_lwh_m)) if _known(size_lwh_m) else 1.5 * float(np.max(lateral))
@@ -332,9 +340,22 @@ def _thing_depths(z, weight, side, size_lwh_m, config) -> tuple[np.ndarray, floa
     hidden = float(weight[z < near].sum() / weight.sum())
     z = z[np.searchsorted(z, near, "left") : np.searchsorted(z, far, "right")]
     middle = z[len(z) // 2]
-    off = np.abs(z - middle)
-    spread = _MAD_TO_SIGMA * float(np.partition(off, len(off) // 2)[len(off) // 2])
-    return z[off <= 3.5 * max(spread, float(config.noise.sigma_m(middle)))], hidden
+    residual = np.abs(z - middle)
+    spread = _MAD_TO_SIGMA * float(np.partition(residual, len(residual) // 2)[len(residual) // 2])
+    return z[residual <= 3.5 * max(spread, float(config.noise.sigma_m(middle)))], hidden
+
+
+def _mode(counts, index, off, least, config) -> int:
+    """The bin of the thing's surface: the strongest, or a nearer one that is centred in the box or nearly as strong."""
+    strongest = int(np.argmax(counts))
+    peaks = counts >= np.maximum(np.append(counts[1:], 0), np.insert(counts[:-1], 0, 0))
+    for mode in np.flatnonzero(peaks[:strongest] & (counts[:strongest] >= least)):
+        if counts[mode] >= config.near_rival * counts[strongest]:
+            return int(mode)
+        middle = off[np.searchsorted(index, mode - 1) : np.searchsorted(index, mode + 1, "right")].mean(axis=0)
+        if np.abs(middle).max() <= config.near_centred:
+            return int(mode)
+    return strongest
 
 
 def _turned_box(z, on_thing, ray, size_lwh_m, rotation_camera_thing, config) -> tuple[float, float]:
