@@ -9,16 +9,23 @@ from types import SimpleNamespace
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from dsr_core.geometry.camera import Camera
+from dsr_core.geometry.lifting import LiftingConfig
 from dsr_core.geometry.registration import Registrar
+from dsr_core.perception.lift import LiftConfig
 from dsr_core.sources import ros_messages
 from dsr_core.sources.assemble import AssemblyConfig, FrameAssembler
+from dsr_core.sources.by_stamp import ByStamp
 from dsr_ros import parameters, qos, tf, validate, vision
 from dsr_ros.diagnostics import Meter
 from dsr_ros.msg import DetectionArray
+from dsr_ros.stereo_pair import StereoPair, baseline_m, check_projection
 
 #: Suffix of a topic by transport.
 _SUFFIX = {"raw": "", "compressed": "/compressed", "compressedDepth": "/compressedDepth"}
-_FRAMES_FROM = {"rgb": "color", "depth": "depth"}
+_TOPIC_OF = {"rgb": "color", "depth": "depth", "right": "right"}
+#: A stream that was there is missed after this.
+_SILENT_S = 2.0
 
 
 class CameraInput:
@@ -28,6 +35,9 @@ class CameraInput:
         node: The observer.
         name: The camera's name, prefix of its parameters.
         put: Takes a job and whether it may be dropped under load; calls `done(self)` behind it.
+
+    Attributes:
+        lift: How what this camera sees is placed by its depth.
     """
 
     def __init__(self, node, name: str, put: Callable[[CameraInput, Callable[[], None], bool], None]):
@@ -45,20 +55,44 @@ class CameraInput:
             fallback=s.odom_fallback,
             viewer_frames=tuple(f.strip().lstrip("/") for f in s.viewer_frames if f.strip()),
         )
-        streams = ["detections", *(stream for stream in ("rgb", "depth") if self._topic(stream))]
+        self.stereo = StereoPair(s.pair_tolerance_s) if self._topic("right") else None
+        self.lift = LiftConfig()
+        if self.stereo is not None:
+            self._check_stereo()
+        self._image_streams = tuple(n for n in ("rgb", "depth" if self.stereo is None else "right") if self._topic(n))
+        streams = ["detections", *("depth" if stream == "right" else stream for stream in self._image_streams)]
         self.assembler = FrameAssembler(buffer, config, streams)
         self._registrar = Registrar(buffer.lookup)
+        self._depth_cameras: ByStamp[Camera] = ByStamp()
         # Only streams that somebody publishes are waited for.
         self.assembler.paired = ()
-        self.meters = {stream: Meter(time.monotonic_ns) for stream in ("detections", "rgb", "depth", "info")}
+        self.meters = {stream: Meter(time.monotonic_ns) for stream in ("detections", "rgb", "depth", "right", "info")}
         self.newest_ns = 0
         self.sync_gap_s = 0.0
+        self._flat = False
         self._infos: dict[str, tuple] = {}
         self._images: dict[str, tuple[object, str]] = {}
         self._subscriptions: list = []
 
     def _topic(self, stream: str) -> str:
-        return getattr(self.topics, f"{_FRAMES_FROM[stream]}_topic")
+        return getattr(self.topics, f"{_TOPIC_OF[stream]}_topic")
+
+    def _check_stereo(self) -> None:
+        """Completes the topics of a stereo pair.
+
+        Raises:
+            ParameterError: a topic of the left image or of a calibration has no name.
+        """
+        t = self.topics
+        if not t.right_info_topic:
+            # As image_transport does: camera_info stands beside the image.
+            t.right_info_topic = f"{t.right_topic.rpartition('/')[0]}/camera_info"
+        for name in ("color_topic", "info_topic"):
+            if not getattr(t, name):
+                raise parameters.ParameterError(
+                    f"{self.name}.{name} is empty, and {self.name}.right_topic = {t.right_topic!r} needs it: the left"
+                    " image is the colour image"
+                )
 
     # --- topics
 
@@ -79,7 +113,11 @@ class CameraInput:
         self._subscribe(kind, t.detections_topic, self._on_detections, qos.sensor(reliability))
         if t.info_topic:
             self._subscribe(CameraInfo, t.info_topic, self._on_info, qos.camera_info(reliability))
-        if t.depth_info_topic:
+        if self.stereo is not None:
+            self._subscribe(
+                CameraInfo, t.right_info_topic, self._on_right_info, qos.camera_info(self.node.settings.reliability)
+            )
+        elif t.depth_info_topic:
             self._subscribe(CameraInfo, t.depth_info_topic, self._on_depth_info, qos.camera_info(reliability))
         if self.node.settings.odom_topic:
             self._subscribe(Odometry, self.node.settings.odom_topic, self._on_odometry, qos.sensor(reliability))
@@ -93,23 +131,23 @@ class CameraInput:
     def look_for_images(self) -> None:
         """Subscribes an image once it is published, in the transport that is there; raw is preferred."""
         paired = []
-        for stream in ("rgb", "depth"):
-            if not self._topic(stream):
-                continue
+        for stream in self._image_streams:
             # Remappings of the image's topic hold for its compressed forms as well.
             base = self.node.resolve_topic_name(self._topic(stream))
             if stream in self._images:
                 if self.node.count_publishers(self._images[stream][1]):
                     paired.append(stream)
                 continue
-            wanted = getattr(self.topics, f"{_FRAMES_FROM[stream]}_transport")
-            packed = "compressed" if stream == "rgb" else "compressedDepth"
+            wanted = self.topics.depth_transport if stream == "depth" else self.topics.color_transport
+            packed = "compressedDepth" if stream == "depth" else "compressed"
             for transport in ("raw", packed) if wanted == "auto" else (wanted,):
                 topic = base + _SUFFIX[transport]
                 if self.node.count_publishers(topic):
                     self._images[stream] = (self._subscribe_image(stream, transport, topic), topic)
                     paired.append(stream)
                     break
+        if "right" in paired:
+            paired = ["rgb", "depth"] if "rgb" in paired else []
         self.assembler.paired = tuple(paired)
 
     def _subscribe_image(self, stream: str, transport: str, topic: str):
@@ -130,8 +168,10 @@ class CameraInput:
             stamp_ns, dropped = validate.detections(message, topic)
             self.node.count(f"{topic}: detections without a finite box, label or score", dropped)
             read = ros_messages.detections_from_array
+            self._flat = any(not d.has_box3d for d in message.detections)
         else:
             stamp_ns = validate.header(message.header, topic)
+            self._flat = self.topics.detections_type == "vision_msgs_2d" and bool(message.detections)
             read = ros_messages.detections_from_vision_msgs
         self.meters["detections"].tick(stamp_ns)
         self.newest_ns = max(self.newest_ns, stamp_ns)
@@ -147,37 +187,67 @@ class CameraInput:
         detections_ns = self.meters["detections"].newest_ns
         if detections_ns is not None:
             self.sync_gap_s = (stamp_ns - detections_ns) * 1e-9
-        decode = ros_messages.rgb_from_image if stream == "rgb" else self._depth
+        frame_id = message.header.frame_id
+        decode = self._depth if stream == "depth" else ros_messages.rgb_from_image
 
         def job() -> None:
-            self.assembler.put_image(stream, stamp_ns, message.header.frame_id, lambda: decode(message))
+            if stream != "right":
+                self.assembler.put_image(stream, stamp_ns, frame_id, lambda: decode(message))
+            if self.stereo is not None:
+                self._pair("left" if stream == "rgb" else "right", stamp_ns, message)
 
         self._put(self, job, True)
 
     def _depth(self, message: Image | CompressedImage):
         depth_m, header = ros_messages.depth_from_image(message), message.header
-        camera, frame = self.assembler.camera, self.assembler.camera_frame
-        return self._registrar(depth_m, header.frame_id.lstrip("/"), ros_messages.stamp_ns(header.stamp), camera, frame)
+        stamp_ns = ros_messages.stamp_ns(header.stamp)
+        camera, frame = self.assembler.camera_at(stamp_ns), self.assembler.camera_frame
+        self._registrar.depth_camera = self._depth_cameras.at(stamp_ns)
+        return self._registrar(depth_m, header.frame_id.lstrip("/"), stamp_ns, camera, frame)
 
-    def _use_depth_camera(self, camera) -> None:
-        self._registrar.depth_camera = camera
+    def _pair(self, side: str, stamp_ns: int, message: Image | CompressedImage) -> None:
+        """An image of the stereo pair; two of one moment are a depth image."""
+        pair = self.stereo.put(side, stamp_ns, message)
+        for reason, number in self.stereo.counts.items():
+            self.node.count(f"{self.name}: stereo: {reason}", number)
+        self.stereo.counts.clear()
+        if pair is not None:
+            header = pair[0].header
+            left_ns = ros_messages.stamp_ns(header.stamp)
+            self.assembler.put_image("depth", left_ns, header.frame_id, lambda: self._stereo_depth(left_ns, *pair))
+
+    def _stereo_depth(self, stamp_ns: int, left, right):
+        depth_m = self.stereo.depth(left, right, self.assembler.camera_at(stamp_ns))
+        if self.lift.depth.noise != self.stereo.noise:
+            self.lift = LiftConfig(depth=LiftingConfig(noise=self.stereo.noise))
+        return depth_m
 
     def _on_info(self, message: CameraInfo) -> None:
+        stamp_ns, frame_id = ros_messages.stamp_ns(message.header.stamp), message.header.frame_id
         self._take_info(
-            message, self.topics.info_topic, lambda camera: self.assembler.put_camera(message.header.frame_id, camera)
+            message, self.topics.info_topic, lambda camera: self.assembler.put_camera(frame_id, camera, stamp_ns)
         )
 
     def _on_depth_info(self, message: CameraInfo) -> None:
-        self._take_info(message, self.topics.depth_info_topic, self._use_depth_camera)
+        stamp_ns = ros_messages.stamp_ns(message.header.stamp)
+        self._take_info(message, self.topics.depth_info_topic, lambda camera: self._depth_cameras.put(stamp_ns, camera))
+
+    def _on_right_info(self, message: CameraInfo) -> None:
+        self._take_info(message, self.topics.right_info_topic, lambda camera: self.stereo.put_info(message))
 
     def _take_info(self, message: CameraInfo, topic: str, use: Callable) -> None:
-        key = (message.width, message.height, message.header.frame_id, *message.k, *message.d, *message.p)
+        roi = (message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height)
+        size = (message.width, message.height, message.binning_x, message.binning_y, *roi)
+        key = (*size, message.header.frame_id, *message.k, *message.d, *message.p)
         if topic == self.topics.info_topic:
             self.meters["info"].tick(ros_messages.stamp_ns(message.header.stamp))
         if self._infos.get(topic) == key:
             return
         validate.camera_info(message, topic)
-        camera = ros_messages.camera_from_info(message, self.topics.rectified)
+        if self.stereo is not None:
+            check = baseline_m if topic == self.topics.right_info_topic else check_projection
+            check(message)
+        camera = ros_messages.camera_from_info(message, self.topics.rectified or self.stereo is not None)
         self._infos[topic] = key
         self._put(self, lambda: use(camera), False)
 
@@ -203,6 +273,22 @@ class CameraInput:
         silent_s = self.meters["detections"].silent_s()
         if silent_s > 2.0:
             return f"{self.name}: nothing has come on {t.detections_topic} for {silent_s:.1f} s"
+        return self._why_nothing_placed() if self._flat else ""
+
+    def _why_nothing_placed(self) -> str:
+        """What boxes and masks lack to be placed, or ""."""
+        stereo = self.stereo is not None
+        needed = ["rgb", "right"] if stereo else ["depth"] if self._topic("depth") else []
+        for stream in needed:
+            topic, meter = self._images.get(stream, (None, self._topic(stream)))[1], self.meters[stream]
+            if not self.node.count_publishers(self.node.resolve_topic_name(topic)):
+                return f"{self.name}: no node publishes {topic}, and boxes are placed by depth"
+            if meter.count and meter.silent_s() > _SILENT_S:
+                return f"{self.name}: nothing has come on {topic} for {meter.silent_s():.1f} s, and boxes need depth"
+        infos = [t for t in (self.topics.info_topic, self.topics.right_info_topic if stereo else "") if t]
+        for topic in infos:
+            if topic not in self._infos:
+                return self._newest_count(f"{topic}: ") or f"{self.name}: no usable camera_info on {topic} yet"
         return ""
 
     def _newest_count(self, prefix: str) -> str:
@@ -217,9 +303,9 @@ class CameraInput:
             if meter.count:
                 out[f"{self.name} {stream} rate (Hz)"] = meter.rate_hz()
                 out[f"{self.name} {stream} age (s)"] = meter.age_s(now_ns)
-        if "depth" in self._images or "rgb" in self._images:
+        if self._images:
             out[f"{self.name} sync gap (s)"] = self.sync_gap_s
-        for purpose in ("detections", "color", "depth", "info"):
+        for purpose in ("detections", "color", "depth" if self.stereo is None else "right", "info"):
             topic = getattr(self.topics, f"{purpose}_topic")
             if topic:
                 out[f"{self.name} topic {purpose}"] = self.node.resolve_topic_name(topic)

@@ -158,7 +158,8 @@ class DsrNode(LifecycleNode):
         """Counts something left out and logs it, at most every few seconds a reason."""
         if not number:
             return
-        self.counts[reason] += number
+        # The newest reason stands last: it is the one that is told first.
+        self.counts[reason] = self.counts.pop(reason, 0) + number
         now = time.monotonic()
         if now - self._logged.get(reason, -_LOG_EVERY_S) >= _LOG_EVERY_S:
             self._logged[reason] = now

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from tf2_msgs.msg import TFMessage
 
-from dsr_core.errors import DsrError, GeometryError
-from dsr_core.perception.lift import LiftConfig, observe_with_report
+from dsr_core.errors import DsrError
+from dsr_core.perception.lift import observe_with_report
 from dsr_core.sources.base import BACKWARD_JUMP_NS
 from dsr_core.values import Frame, FrameObservations
 from dsr_ros import convert, parameters, qos
@@ -51,7 +51,6 @@ class ObserverNode(DsrNode):
             parameters.declare(self, parameters.CAMERA, f"{name}.")
         self.cameras = [CameraInput(self, name, self._put) for name in s.cameras]
         self.sets = CameraSets(s.cameras, s.camera_slop_s)
-        self.lift = LiftConfig()
         self.meter = Meter(time.monotonic_ns)
         self._emitted_ns = 0
         self._waited_for_memory = False
@@ -158,8 +157,8 @@ class ObserverNode(DsrNode):
                 frame.stamp_ns, T_world_base=frame.T_world_base, T_world_frames=frame.T_world_frames
             )
         try:
-            observed, left_out = observe_with_report(frame, self.lift)
-        except GeometryError as error:
+            observed, left_out = observe_with_report(frame, camera.lift)
+        except DsrError as error:
             self.count(f"{camera.name}: frame dropped: {error}")
             return None
         for reason, number in left_out.items():

@@ -319,5 +319,8 @@ class Bag(Source):
 
 
 def _same_info(old, message) -> bool:
-    sizes = (old.width, old.height) == (message.width, message.height)
-    return sizes and all(np.array_equal(getattr(old, name), getattr(message, name)) for name in "kdp")
+    """Whether two camera_info say the same of the camera."""
+    names = ("width", "height", "binning_x", "binning_y", "roi")
+    return all(getattr(old, n) == getattr(message, n) for n in names) and all(
+        np.array_equal(getattr(old, n), getattr(message, n)) for n in "kdp"
+    )

@@ -16,6 +16,7 @@ from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
 from dsr_core.geometry.lifting import DepthNoise
 from dsr_core.perception.depth.protocol import DepthEstimate
+from dsr_core.perception.depth.rectified import RectifiedRig
 
 
 class DisparityMatcher(Protocol):
@@ -97,10 +98,13 @@ class StereoRig:
         camera: The rectified left camera (no distortion).
         baseline_m: Distance of the two cameras.
         T_left_rectified: (4, 4) rectified left optical frame to the real left one: a turn about the lens.
+        zero_disparity_px: Disparity of a point at infinity.
 
     Raises:
         GeometryError: the images differ in size, or the right camera is not to the right of the left one.
     """
+
+    zero_disparity_px = 0.0
 
     def __init__(self, left: Camera, right: Camera, T_right_left: np.ndarray):
         cv2 = _cv2()
@@ -158,7 +162,7 @@ class StereoDepth:
     """Metric depth of stereo pairs.
 
     Args:
-        rig: The calibrated pair.
+        rig: The calibrated pair: a `StereoRig`, or a `RectifiedRig` where images come rectified.
         matcher: Finds disparities; SGBM where None is given.
         disparity_sigma_px: One-sigma of a disparity.
         systematic: Part of it that all pixels of a thing share (calibration, blocks that overlap).
@@ -169,7 +173,7 @@ class StereoDepth:
 
     def __init__(
         self,
-        rig: StereoRig,
+        rig: StereoRig | RectifiedRig,
         matcher: DisparityMatcher | None = None,
         disparity_sigma_px: float = 0.3,
         systematic: float = 0.5,
@@ -192,7 +196,7 @@ class StereoDepth:
         Raises:
             GeometryError: an image has not the size that the calibration speaks of.
         """
-        disparity = self.matcher(*(_gray(i) for i in self.rig.rectify(left, right)))
+        disparity = self.matcher(*(_gray(i) for i in self.rig.rectify(left, right))) - self.rig.zero_disparity_px
         with np.errstate(invalid="ignore"):
             far = ~(disparity >= self._min_disparity_px)
         with np.errstate(divide="ignore", invalid="ignore"):
