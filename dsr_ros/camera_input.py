@@ -44,6 +44,14 @@ class CameraInput:
         self.node, self.name = node, name
         self._put = put
         self.topics: SimpleNamespace = parameters.read(node, parameters.CAMERA, f"{name}.")
+        self.perception = parameters.read_perception(node, name)
+        self.detects = self.perception.detector != "external"
+        if self.detects and not self.topics.color_topic:
+            raise parameters.ParameterError(
+                f"{name}.color_topic is empty, and {name}.detector = {self.perception.detector!r} looks at that image"
+            )
+        if self.perception.depth != "sensor":
+            self.topics.depth_topic = self.topics.right_topic = ""
         s = node.settings
         buffer = tf.make_buffer(s.tf_backend, s.tf_cache_s, s.tf_tolerance_s)
         config = AssemblyConfig(
@@ -60,7 +68,9 @@ class CameraInput:
         if self.stereo is not None:
             self._check_stereo()
         self._image_streams = tuple(n for n in ("rgb", "depth" if self.stereo is None else "right") if self._topic(n))
-        streams = ["detections", *("depth" if stream == "right" else stream for stream in self._image_streams)]
+        # Where a detector of ours looks at them, the colour images make the frames.
+        streams = [] if self.detects else ["detections"]
+        streams += ["depth" if stream == "right" else stream for stream in self._image_streams]
         self.assembler = FrameAssembler(buffer, config, streams)
         self._registrar = Registrar(buffer.lookup)
         self._depth_cameras: ByStamp[Camera] = ByStamp()
@@ -99,18 +109,8 @@ class CameraInput:
     def subscribe(self) -> None:
         """Makes the subscriptions; images follow when somebody publishes them."""
         t, reliability = self.topics, self.node.settings.reliability
-        kinds = {
-            "dsr": DetectionArray,
-            "vision_msgs_2d": vision.message_type("Detection2DArray"),
-            "vision_msgs_3d": vision.message_type("Detection3DArray"),
-        }
-        kind = kinds[t.detections_type]
-        if kind is None:
-            raise parameters.ParameterError(
-                f"{self.name}.detections_type = {t.detections_type!r} needs the package vision_msgs, which is not"
-                " installed"
-            )
-        self._subscribe(kind, t.detections_topic, self._on_detections, qos.sensor(reliability))
+        if not self.detects:
+            self._subscribe_detections()
         if t.info_topic:
             self._subscribe(CameraInfo, t.info_topic, self._on_info, qos.camera_info(reliability))
         if self.stereo is not None:
@@ -122,6 +122,21 @@ class CameraInput:
         if self.node.settings.odom_topic:
             self._subscribe(Odometry, self.node.settings.odom_topic, self._on_odometry, qos.sensor(reliability))
         self.look_for_images()
+
+    def _subscribe_detections(self) -> None:
+        t = self.topics
+        kinds = {
+            "dsr": DetectionArray,
+            "vision_msgs_2d": vision.message_type("Detection2DArray"),
+            "vision_msgs_3d": vision.message_type("Detection3DArray"),
+        }
+        kind = kinds[t.detections_type]
+        if kind is None:
+            raise parameters.ParameterError(
+                f"{self.name}.detections_type = {t.detections_type!r} needs the package vision_msgs, which is not"
+                " installed"
+            )
+        self._subscribe(kind, t.detections_topic, self._on_detections, qos.sensor(self.node.settings.reliability))
 
     def _subscribe(self, kind, topic: str, callback, profile):
         subscription = self.node.create_subscription(kind, topic, self.node.guarded(callback, topic), profile)
@@ -184,6 +199,8 @@ class CameraInput:
     def _on_image(self, stream: str, topic: str, message: Image | CompressedImage) -> None:
         stamp_ns = validate.header(message.header, topic)
         self.meters[stream].tick(stamp_ns)
+        if stream == self.assembler.key_stream:
+            self.newest_ns = max(self.newest_ns, stamp_ns)
         detections_ns = self.meters["detections"].newest_ns
         if detections_ns is not None:
             self.sync_gap_s = (stamp_ns - detections_ns) * 1e-9
@@ -263,6 +280,8 @@ class CameraInput:
     def why_nothing(self) -> str:
         """One line, or "" when frames come out."""
         t = self.topics
+        if self.detects:
+            return self._why_nothing_seen()
         if not self.meters["detections"].count:
             if not self.node.count_publishers(self.node.resolve_topic_name(t.detections_topic)):
                 return f"{self.name}: no node publishes {t.detections_topic} (is the detector running?)"
@@ -275,10 +294,31 @@ class CameraInput:
             return f"{self.name}: nothing has come on {t.detections_topic} for {silent_s:.1f} s"
         return self._why_nothing_placed() if self._flat else ""
 
+    def _why_nothing_seen(self) -> str:
+        """What a detector of ours lacks, or ""."""
+        who = f"{self.name}: {self.perception.detector} detector"
+        topic = self._images.get("rgb", (None, self.node.resolve_topic_name(self.topics.color_topic)))[1]
+        meter = self.meters["rgb"]
+        if not meter.count:
+            if "rgb" not in self._images:
+                return f"{who}: no colour image on {topic} (is the camera driver running?)"
+            asked = self.node.settings.reliability
+            return self._newest_count(f"{topic}: ") or (
+                f"{who}: no colour image has come on {topic} (does its publisher offer {asked}?)"
+            )
+        if meter.silent_s() > _SILENT_S:
+            return f"{who}: no colour image has come on {topic} for {meter.silent_s():.1f} s"
+        return self._why_nothing_placed()
+
+    @property
+    def frames_topic(self) -> str:
+        """Whose messages make the frames."""
+        return self.topics.color_topic if self.detects else self.topics.detections_topic
+
     def _why_nothing_placed(self) -> str:
         """What boxes and masks lack to be placed, or ""."""
         stereo = self.stereo is not None
-        needed = ["rgb", "right"] if stereo else ["depth"] if self._topic("depth") else []
+        needed = ["rgb", "right"] if stereo else ["depth"] if self._topic("depth") and not self.detects else []
         for stream in needed:
             topic, meter = self._images.get(stream, (None, self._topic(stream)))[1], self.meters[stream]
             if not self.node.count_publishers(self.node.resolve_topic_name(topic)):
@@ -307,7 +347,9 @@ class CameraInput:
             out[f"{self.name} sync gap (s)"] = self.sync_gap_s
         for purpose in ("detections", "color", "depth" if self.stereo is None else "right", "info"):
             topic = getattr(self.topics, f"{purpose}_topic")
-            if topic:
+            if topic and not (self.detects and purpose == "detections"):
+                # `dsr doctor` takes what detections are made of for needed.
+                purpose = "color, for detections" if self.detects and purpose == "color" else purpose
                 out[f"{self.name} topic {purpose}"] = self.node.resolve_topic_name(topic)
         out[f"{self.name} camera_info"] = "known" if self.assembler.camera is not None else "missing"
         return out

@@ -9,7 +9,6 @@ from dsr_core.perception.backends import Perception, PerceptionConfig, changed, 
 from dsr_core.perception.lift import LiftConfig
 from dsr_core.values import Detection, Frame
 from dsr_ros.lane import Lane, Outcome
-from dsr_ros.parameters import ParameterError
 
 
 class CameraLanes:
@@ -31,7 +30,6 @@ class CameraLanes:
     Raises:
         ModelError: weights are missing; the message says which commands get them.
         DependencyError: a package is missing.
-        ParameterError: a network gives depth that is not in metres.
     """
 
     def __init__(
@@ -44,7 +42,7 @@ class CameraLanes:
         finished: Callable[[Lane, Outcome], None],
         now_ns: Callable[[], int],
     ):
-        self._fast, self._slow = _load(camera, fast), _load(f"{camera}.slow", slow)
+        self._fast, self._slow = _load(fast), _load(slow)
 
         def lane(name: str, perception: Perception | None, least_s: float = 0.0) -> Lane | None:
             if perception is None:
@@ -108,16 +106,10 @@ class CameraLanes:
         return {key: value for lane in self for key, value in lane.status().items()}
 
 
-def _load(name: str, config: PerceptionConfig) -> Perception | None:
+def _load(config: PerceptionConfig) -> Perception | None:
     if config.adds_nothing:
         return None
-    perception = load(config)
-    if not perception.metric:
-        raise ParameterError(
-            f"{name}.depth_source = {config.depth!r} with these weights gives depth of unknown scale, which places"
-            " nothing around a robot; choose weights that give metres (docs/networks.md), or sensor"
-        )
-    return perception
+    return load(config)
 
 
 def _named(config: PerceptionConfig) -> str:

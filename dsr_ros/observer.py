@@ -3,22 +3,29 @@
 Callbacks only hand messages to a worker thread, where each camera's FrameAssembler puts frames together at their
 stamps (waiting for TF and depth, never taking "latest"); `dsr_core.perception.lift` places their detections; the
 result goes out on `observations`, also when nothing was seen.
+
+Where a camera's parameters ask for networks, frames pass its fast lane between the two, and come back to the worker as
+jobs; what its slow lane says goes out on `late_observations`. Networks never run in the worker's thread.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from tf2_msgs.msg import TFMessage
 
 from dsr_core.errors import DsrError
-from dsr_core.perception.lift import observe_with_report
+from dsr_core.perception.lift import LiftConfig, observe_with_report
 from dsr_core.sources.base import BACKWARD_JUMP_NS
 from dsr_core.values import Frame, FrameObservations
 from dsr_ros import convert, parameters, qos
 from dsr_ros.camera_input import CameraInput
+from dsr_ros.camera_lanes import CameraLanes
 from dsr_ros.diagnostics import ERROR, OK, WARN, Meter
+from dsr_ros.in_order import InOrder
+from dsr_ros.lane import Lane, Outcome
 from dsr_ros.msg import DetectionArray
 from dsr_ros.node import DsrNode, run
 from dsr_ros.sync import CameraSets
@@ -26,6 +33,10 @@ from dsr_ros.worker import Worker
 
 #: In reliable mode the first observations wait this long for the memory node to subscribe.
 _SUBSCRIBER_WAIT_S = 10.0
+#: What other cameras see waits at most so long for a slower fast lane.
+_LONGEST_HOLD_S = 2.0
+#: Lanes get so long to end their last frame when the node is deactivated; then they end by themselves.
+_LANES_END_S = 2.0
 
 
 class ObserverNode(DsrNode):
@@ -36,9 +47,10 @@ class ObserverNode(DsrNode):
     def __init__(self, name: str = "observer", **kwargs):
         super().__init__(name, **kwargs)
         self.cameras: list[CameraInput] = []
+        self.lanes: dict[str, CameraLanes] = {}
         self._subscriptions_tf: list = []
         self._worker: Worker | None = None
-        self._publisher = None
+        self._publisher = self._late_publisher = None
         self._timer = None
 
     # --- lifecycle
@@ -49,18 +61,39 @@ class ObserverNode(DsrNode):
             raise parameters.ParameterError(f"cameras = {s.cameras!r} names a camera twice")
         for name in s.cameras:
             parameters.declare(self, parameters.CAMERA, f"{name}.")
+            parameters.declare(self, parameters.PERCEPTION, f"{name}.")
+            parameters.declare(self, parameters.SLOW_PERCEPTION, f"{name}.slow.")
         self.cameras = [CameraInput(self, name, self._put) for name in s.cameras]
         self.sets = CameraSets(s.cameras, s.camera_slop_s)
+        self.lanes = {camera.name: self._make_lanes(camera) for camera in self.cameras}
         self.meter = Meter(time.monotonic_ns)
-        self._emitted_ns = 0
         self._waited_for_memory = False
 
+    def _make_lanes(self, camera: CameraInput) -> CameraLanes:
+        slow, period_s = parameters.read_slow_perception(self, camera.name)
+        if not camera.perception.adds_nothing or not slow.adds_nothing:
+            self.get_logger().info(f"{camera.name}: loading networks")
+        lanes = CameraLanes(
+            camera.name,
+            camera.perception,
+            slow,
+            period_s,
+            self.settings.reliability == "reliable",
+            lambda lane, outcome: self._put_outcome(camera, lane, outcome),
+            self.now_ns,
+        )
+        for missing in lanes.missing:
+            self.get_logger().warning(f"{camera.name}: {missing}")
+        return lanes
+
     def cleanup(self) -> None:
-        self.cameras = []
+        self.cameras, self.lanes = [], {}
 
     def start(self) -> None:
         s = self.settings
         self._publisher = self.create_publisher(DetectionArray, "observations", qos.observations())
+        if any(lanes.slow is not None for lanes in self.lanes.values()):
+            self._late_publisher = self.create_publisher(DetectionArray, "late_observations", qos.observations())
         reliable = s.reliability == "reliable"
         self._worker = Worker(
             0 if reliable else s.queue,
@@ -71,10 +104,14 @@ class ObserverNode(DsrNode):
         for topic, static, profile in (("/tf", False, qos.transforms()), ("/tf_static", True, qos.static_transforms())):
             callback = self.guarded(lambda message, static=static: self._on_tf(message, static), topic)
             self._subscriptions_tf.append(self.create_subscription(TFMessage, topic, callback, profile))
+        self.order = InOrder(float("inf") if reliable else _LONGEST_HOLD_S)
+        self._entered_ns: dict[str, int] = {}
+        for lane in self._all_lanes():
+            lane.start()
         for camera in self.cameras:
             camera.subscribe()
         self._timer = self.steady_timer(0.1, self._look_for_images, "images")
-        topics = ", ".join(c.topics.detections_topic for c in self.cameras)
+        topics = ", ".join(c.frames_topic for c in self.cameras)
         self.get_logger().info(f"places detections of {topics} in {s.world_frame!r}")
 
     def stop(self) -> None:
@@ -86,9 +123,25 @@ class ObserverNode(DsrNode):
             self.destroy_subscription(subscription)
         self._subscriptions_tf = []
         self.destroy_timer(self._timer)
+        self._stop_lanes()
         self._worker.stop()
         self._worker = None
         self.destroy_publisher(self._publisher)
+        if self._late_publisher is not None:
+            self.destroy_publisher(self._late_publisher)
+            self._late_publisher = None
+
+    def _all_lanes(self) -> list[Lane]:
+        return [lane for lanes in self.lanes.values() for lane in lanes]
+
+    def _stop_lanes(self) -> None:
+        """Ends all lanes together, in a bounded time."""
+        for lane in self._all_lanes():
+            lane.stop()
+        end = time.monotonic() + _LANES_END_S
+        for lane in self._all_lanes():
+            if not lane.join(end - time.monotonic()):
+                self.get_logger().warning(f"{lane.name}: still at work on a frame; it ends after that")
 
     def _look_for_images(self) -> None:
         for camera in self.cameras:
@@ -115,7 +168,14 @@ class ObserverNode(DsrNode):
             if camera.newest_ns > limit_ns:
                 camera.newest_ns = 0
                 camera.assembler.reset()
+                self._reset_lanes(camera)
                 self.sets.clear()
+
+    def _reset_lanes(self, camera: CameraInput) -> None:
+        for lane in self.lanes[camera.name]:
+            lane.reset()
+        self.order.forget(camera.name)
+        self._entered_ns.pop(camera.name, None)
 
     def _work(self, camera: CameraInput, job: Callable[[], None]) -> None:
         job()
@@ -124,6 +184,8 @@ class ObserverNode(DsrNode):
     def _on_idle(self) -> None:
         for camera in self.cameras:
             self._take(camera, flush=True)
+        if any(lanes.fast is not None and lanes.fast.occupied for lanes in self.lanes.values()):
+            return
         for observed in self.sets.flush():
             self._emit(observed, self.cameras[0])
 
@@ -142,12 +204,91 @@ class ObserverNode(DsrNode):
             self.get_logger().warning(f"{camera.name}: {note}")
         assembler.notes.clear()
         for frame in frames:
-            observed = self._observe(camera, frame)
-            if observed is not None:
-                for joined in self.sets.add(camera.name, observed):
-                    self._emit(joined, camera)
+            self._enter(camera, frame)
 
-    def _observe(self, camera: CameraInput, frame: Frame) -> FrameObservations | None:
+    def _enter(self, camera: CameraInput, frame: Frame) -> None:
+        """A whole frame: into the fast lane where there is one."""
+        if frame.stamp_ns < self._entered_ns.get(camera.name, 0) - BACKWARD_JUMP_NS:
+            self._reset_lanes(camera)
+        self._entered_ns[camera.name] = frame.stamp_ns
+        lane = self.lanes[camera.name].fast
+        if lane is None:
+            self._leave(camera, frame, frame)
+            return
+        if frame.camera is None and camera.detects:
+            self.count(f"{camera.name}: frames without a calibration (no camera_info on {camera.topics.info_topic})")
+            return
+        # Made here: what it reads (transforms, calibrations) belongs to this thread.
+        frame.depth_m  # noqa: B018
+        self.order.begin(camera.name, frame.stamp_ns)
+        gave_way = lane.put(frame)
+        if gave_way is frame:
+            self.count(f"{camera.name}: frames that are not newer than the ones before")
+        if gave_way is not None:
+            self.order.end(camera.name, gave_way.stamp_ns)
+            self._release()
+
+    def _put_outcome(self, camera: CameraInput, lane: Lane, outcome: Outcome) -> None:
+        """In a lane's thread: its outcome becomes a job of the worker."""
+        worker = self._worker
+        if worker is not None:
+            worker.put(self.guarded(lambda: self._on_outcome(camera, lane, outcome), lane.name))
+
+    def _on_outcome(self, camera: CameraInput, lane: Lane, outcome: Outcome) -> None:
+        if not lane.is_current(outcome):
+            return
+        for reason, number in outcome.counts.items():
+            self.count(f"{lane.name}: {reason}", number)
+        if outcome.error:
+            # Messages differ from frame to frame; the newest one stands in the lane's state.
+            self.count(f"{lane.name}: frames that failed", log="error")
+            self.get_logger().error(f"{lane.name}: {outcome.error}", throttle_duration_sec=5.0)
+        lanes = self.lanes[camera.name]
+        failed = lanes.failed(lane, outcome)
+        if lane is lanes.slow:
+            if not failed:
+                self._publish_late(camera, outcome.frame)
+            return
+        self.order.end(camera.name, outcome.given.stamp_ns)
+        if failed:
+            self._release()
+        else:
+            self._leave(camera, outcome.given, outcome.frame)
+
+    def _leave(self, camera: CameraInput, given: Frame, frame: Frame) -> None:
+        """A frame that has all that the fast lane adds: placed, and offered to the slow lane."""
+        lanes = self.lanes[camera.name]
+        observed = self._observe(camera, frame, lanes.fast_lift(camera.lift))
+        if observed is not None:
+            self.order.put(camera.name, observed.stamp_ns, observed)
+        self._release()
+        if lanes.slow is None:
+            return
+        for_slow = lanes.for_slow(given, frame)
+        if for_slow is not None:
+            for_slow.depth_m  # noqa: B018  (made here, as in `_enter`)
+            lanes.slow.put(for_slow)
+
+    def _release(self) -> None:
+        """Sends what need not wait for older frames."""
+        for name, observed in self.order.take():
+            for joined in self.sets.add(name, observed):
+                self._emit(joined, self._camera(name))
+
+    def _camera(self, name: str) -> CameraInput:
+        return next(camera for camera in self.cameras if camera.name == name)
+
+    def _publish_late(self, camera: CameraInput, frame: Frame) -> None:
+        observed = self._observe(camera, frame, self.lanes[camera.name].slow_lift(camera.lift))
+        if observed is None:
+            return
+        if camera is not self.cameras[0]:
+            # Boxes of other cameras are pixels of other images.
+            observed = replace(observed, observations=tuple(replace(o, box_px=None) for o in observed.observations))
+        source = f"{camera.name} slow"
+        self._late_publisher.publish(convert.observations_to_message(observed, camera.assembler.world_frame, source))
+
+    def _observe(self, camera: CameraInput, frame: Frame, lift: LiftConfig) -> FrameObservations | None:
         """A frame's detections in the world; None (counted) for a frame without a pose."""
         if frame.T_world_camera is None:
             if frame.T_world_base is None or frame.detections:
@@ -157,7 +298,7 @@ class ObserverNode(DsrNode):
                 frame.stamp_ns, T_world_base=frame.T_world_base, T_world_frames=frame.T_world_frames
             )
         try:
-            observed, left_out = observe_with_report(frame, camera.lift)
+            observed, left_out = observe_with_report(frame, lift)
         except DsrError as error:
             self.count(f"{camera.name}: frame dropped: {error}")
             return None
@@ -185,7 +326,7 @@ class ObserverNode(DsrNode):
     def why_nothing(self) -> str:
         """One line: why nothing comes out, or "" when observations flow."""
         for camera in self.cameras:
-            why = camera.why_nothing()
+            why = camera.why_nothing() or self.lanes[camera.name].why_nothing()
             if why:
                 return why
         silent_s = self.meter.silent_s()
@@ -202,7 +343,7 @@ class ObserverNode(DsrNode):
             "frames": self.meter.count,
         }
         for camera in self.cameras:
-            values |= camera.status()
+            values |= camera.status() | self.lanes[camera.name].status()
         if self._worker is not None:
             values["jobs waiting"] = len(self._worker)
         misses = sum(n for reason, n in list(self.counts.items()) if "without a pose:" in reason)

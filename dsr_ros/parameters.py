@@ -320,14 +320,23 @@ def read(node: Node, table: Sequence[Parameter], prefix: str = "") -> SimpleName
     return SimpleNamespace(**values)
 
 
-def read_perception(node: Node, camera: str, slow: bool = False) -> perception.PerceptionConfig:
-    """What the fast or the slow lane of a camera adds, from declared parameters.
+def read_perception(node: Node, camera: str) -> perception.PerceptionConfig:
+    """What a camera's fast lane adds, from declared parameters.
 
     Raises:
         ParameterError: a value cannot be used, or two do not go together; the message names it.
     """
-    prefix = f"{camera}.slow." if slow else f"{camera}."
-    s = read(node, SLOW_PERCEPTION if slow else PERCEPTION, prefix)
+    s = read(node, PERCEPTION, f"{camera}.")
+    return _perception(s, f"{camera}.", s.poses)
+
+
+def read_slow_perception(node: Node, camera: str) -> tuple[perception.PerceptionConfig, float]:
+    """What a camera's slow lane adds, and the least time between its frames in seconds; errors as above."""
+    s = read(node, SLOW_PERCEPTION, f"{camera}.slow.")
+    return _perception(s, f"{camera}.slow.", "given"), s.period_s
+
+
+def _perception(s: SimpleNamespace, prefix: str, poses: str) -> perception.PerceptionConfig:
     weights = {}
     for entry in filter(None, s.weights):
         name, equals, path = (part.strip() for part in entry.partition("="))
@@ -340,7 +349,7 @@ def read_perception(node: Node, camera: str, slow: bool = False) -> perception.P
             names=tuple(s.names),
             depth=s.depth_source,
             orientation=s.orientation,
-            poses="given" if slow else s.poses,
+            poses=poses,
             weights=weights,
             device=s.device,
             dtype=s.dtype,
