@@ -60,7 +60,7 @@ def resolve(scene: Scene, who: Who, window: tuple[float, float] | None = None, v
         _decline_other(scene, label)
         raise DeclineError("NO_SUCH_OBJECT", f"nothing called {_shown(label)} has been seen", names_there(scene))
     if who.get("box") is not None:
-        return _by_box(scene, who, fitting, window)
+        return by_box(scene, who, fitting, window)
     seen = fitting if window is None else [t for t in fitting if seen_in(t, window)]
     if not seen:
         last = max(fitting, key=lambda t: t.stamps_s[-1])
@@ -162,7 +162,7 @@ def seen_in(track: Track, window: tuple[float, float]) -> bool:
     return bool(track.observed[lo:hi].any())
 
 
-def _by_box(scene: Scene, who: dict, fitting: list[Track], window) -> Agent:
+def by_box(scene: Scene, who: dict, fitting: list[Track], window) -> Agent:
     """The track whose own box overlaps the given one most at the given time (default: the window's start)."""
     at = who.get("at")
     if at is None:

@@ -49,6 +49,8 @@ class Candidate:
         ego_motion, object_motion: "moving", "still" or None.
         others: For each state the label it would have if its weakest decision fell the other way (`Finding.others`).
         samples: Number of samples of the recording that the answer rests on, 0 where not known.
+        spatial_states: {"camera_center", "object_center"}, each two points [x, y, z] (start, end) or None, in metres in
+            the camera's frame at the start (x right, y down, z forward); None where the style has none.
     """
 
     scene: str
@@ -77,6 +79,7 @@ class Candidate:
     object_motion: str | None = None
     others: tuple[str, ...] = ()
     samples: int = 0
+    spatial_states: dict | None = None
 
     @property
     def stratum(self) -> tuple[str, ...]:
