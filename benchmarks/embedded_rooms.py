@@ -37,7 +37,7 @@ def main(folder: Path, out: Path) -> None:
     stereo = StereoDepth(StereoRig(left, right, T_right_left))
     lift = LiftConfig(depth=replace(LiftingConfig(), noise=stereo.noise))
     detector = EmbeddedDetector()
-    sheet = DetectionSheet(detector)
+    sheet = DetectionSheet()
     took_s = []
     for path in sorted(folder.glob("*_left.png")):
         images = [cv2.imread(str(path.with_name(path.name.replace("left", side)))) for side in ("left", "right")]
@@ -45,9 +45,10 @@ def main(folder: Path, out: Path) -> None:
         frame = Frame(0, rgb=rgb, depth_m=stereo(*images).depth_m, camera=stereo.rig.camera, T_world_camera=np.eye(4))
         detector.reset()
         began = time.perf_counter()
-        found = sheet.detect(frame)
+        frame = replace(frame, detections=detector.detect(frame))
         took_s.append(time.perf_counter() - began)
-        observed, dropped = observe_with_report(replace(frame, detections=found), lift)
+        sheet.take(frame)
+        observed, dropped = observe_with_report(frame, lift)
         print(path.stem.removesuffix("_left"), dict(dropped) or "")
         for o in observed.observations:
             sigma = np.sqrt(np.linalg.eigvalsh(o.covariance_world)[-1])

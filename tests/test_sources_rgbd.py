@@ -77,7 +77,7 @@ def test_a_mount_gives_the_robots_pose(tmp_path):
 
 def test_bad_folders_are_told(tmp_path):
     folder = write_folder(tmp_path / "f")
-    with pytest.raises(SourceError, match="use camera_to_world or world_to_camera"):
+    with pytest.raises(SourceError, match="camera_to_world, world_to_camera, visual or none"):
         open_source(folder, poses="both")
     with pytest.raises(SourceError, match="has no option wrong"):
         open_source(folder, wrong=1)

@@ -42,18 +42,11 @@ def test_an_arrow_to_the_right_for_what_faces_right():
 
 
 def test_every_nth_image_makes_a_tile(tmp_path):
-    class Finder:
-        def reset(self):
-            pass
-
-        def detect(self, frame):
-            return (thing(),)
-
-    sheet = DetectionSheet(Finder(), every=2)
+    sheet = DetectionSheet(every=2)
     assert sheet.save(tmp_path / "none.png") is None
     for i in range(9):
-        assert len(sheet.detect(Frame(i, rgb=np.full((100, 200, 3), 25 * i, np.uint8)))) == 1
-    sheet.detect(Frame(9))
+        sheet.take(Frame(i, rgb=np.full((100, 200, 3), 25 * i, np.uint8), detections=(thing(),)))
+    sheet.take(Frame(9))
     picture = cv2.imread(str(sheet.save(tmp_path / "sheet.png")))
     assert picture.shape == (480, 1440, 3)
     assert [int(picture[230, x, 0]) for x in (470, 950, 1430)] == [0, 50, 100]

@@ -30,37 +30,6 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_detector_options(parser: argparse.ArgumentParser) -> None:
-    """`--detector` and `--fov-deg`, for verbs that look for things in recordings that hold no detections."""
-    parser.add_argument(
-        "--detector",
-        choices=("auto", "embedded", "none"),
-        default="auto",
-        help="look for people and common things in the images; auto: where the recording has no detections",
-    )
-    parser.add_argument(
-        "--fov-deg", type=float, metavar="DEG", help="horizontal field of view where there are no intrinsics (65)"
-    )
-
-
-def with_detections(args: argparse.Namespace, source, watch=lambda detector: detector):
-    """The recording with what the embedded detector finds, where `--detector` asks for it; else as it is.
-
-    `watch(detector)` may put something between the detector and the recording.
-    """
-    from dsr_core.sources.detected import DEFAULT_FOV_DEG, Detected, lacks_detections
-
-    if args.detector == "none" or (args.detector == "auto" and not lacks_detections(source)):
-        return source
-    from dsr_core.perception.embedded import EmbeddedDetector
-
-    fov_deg = DEFAULT_FOV_DEG if args.fov_deg is None else args.fov_deg
-    detector = EmbeddedDetector()
-    if detector.missing:
-        print(f"dsr {args.verb}: {detector.missing}", file=sys.stderr)
-    return Detected(source, watch(detector), fov_deg)
-
-
 def show_progress(args: argparse.Namespace) -> bool:
     """Whether progress bars are drawn: on a terminal only, unless they are unwanted."""
     return not args.no_progress and sys.stderr.isatty()

@@ -5,16 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsr_core.commands.common import (
-    DONE,
-    add_detector_options,
-    add_source_options,
-    open_recording,
-    print_json,
-    show_progress,
-    verb,
-    with_detections,
-)
+from dsr_core.commands.common import DONE, add_source_options, print_json, show_progress, verb
+from dsr_core.commands.perception import Looker, add_perception_options
 
 
 def add(verbs) -> None:
@@ -24,11 +16,12 @@ def add(verbs) -> None:
         "track the things in a recording; KITTI sources give KITTI's tracking result files, others saved scenes",
         run,
         "A video, or a recording with images but no detections, is looked at by the embedded detector (CPU): people and"
-        "\ncommon things, fetched by `dsr models fetch default`. Without depth the scene is not metric.",
+        "\ncommon things, fetched by `dsr models fetch default`. Without depth the scene is not metric. Other networks"
+        "\nlook for what is named, give depth, or reconstruct a video: docs/networks.md.",
     )
     parser.add_argument("source", metavar="SOURCE", help="bag, data set folder, video or saved scene")
     add_source_options(parser)
-    add_detector_options(parser)
+    add_perception_options(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the result files")
 
 
@@ -41,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     names = kitti.sequences(path) if is_kitti and not args.sequence else [args.sequence]
     out = Path(args.out)
     results = []
+    look = Looker(args)
     for name in names:
-        source = with_detections(args, open_recording(args, sequence=name))
+        source = look(look.open(sequence=name))
         scene = source.tracked_scene(progress=show_progress(args))
         if is_kitti:
             written = write_results(out / f"{source.sequence}.txt", scene, frames=len(source))

@@ -6,16 +6,8 @@ import argparse
 import itertools
 from pathlib import Path
 
-from dsr_core.commands.common import (
-    DONE,
-    add_detector_options,
-    add_source_options,
-    open_recording,
-    print_json,
-    show_progress,
-    verb,
-    with_detections,
-)
+from dsr_core.commands.common import DONE, add_source_options, open_recording, print_json, show_progress, verb
+from dsr_core.commands.perception import Looker, add_perception_options
 
 #: Images in the picture of what a detector found.
 _TILES = 12
@@ -25,7 +17,7 @@ def add(verbs) -> None:
     parser = verb(verbs, "view", "draw a recording: tracks from above (PNG) and in 3D over time (rerun)", run)
     parser.add_argument("source", metavar="SOURCE", help="bag, data set folder, video or saved scene")
     add_source_options(parser)
-    add_detector_options(parser)
+    add_perception_options(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the picture and the rerun recording")
     parser.add_argument(
         "--ask", action="append", default=[], metavar="QUESTION", help="draw an answer too (repeatable)"
@@ -39,19 +31,15 @@ def run(args: argparse.Namespace) -> int:
     from dsr_core.view.picture import save_picture
     from dsr_core.view.rerun_log import save_rerun
 
-    source, sheet = open_recording(args), None
-
-    def watch(detector):
-        nonlocal sheet
-        sheet = DetectionSheet(detector, every=-(-len(source) // _TILES))
-        return sheet
-
-    source = with_detections(args, source, watch)
+    look = Looker(args)
+    recording = look.open()
+    sheet = DetectionSheet(every=-(-len(recording) // _TILES))
+    source = look(recording, sheet)
     scene = source.scene(progress=show_progress(args))
     answers = [(question, ask(scene, question)) for question in args.ask]
     out = Path(args.out)
     picture = save_picture(out / f"{source.name}.png", scene, answers)
-    detections = None if sheet is None else sheet.save(out / f"{source.name}.detections.png")
+    detections = sheet.save(out / f"{source.name}.detections.png")
     step = max(len(source) // max(args.images, 1), 1)
     frames = itertools.islice(open_recording(args).frames(), 0, None, step) if args.images > 0 else None
     rerun = save_rerun(out / f"{source.name}.rrd", scene, answers, frames)

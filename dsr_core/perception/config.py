@@ -120,14 +120,24 @@ class PerceptionConfig:
         Raises:
             ModelError: it cannot be read, or holds what `from_dict` refuses.
         """
-        import yaml
-
-        path = Path(path).expanduser()
         try:
-            values = yaml.safe_load(path.read_text()) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ModelError(f"perception file {path} cannot be read: {' '.join(str(error).split())}") from error
-        try:
-            return cls.from_dict(values)
+            return cls.from_dict(read_yaml(path))
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
+
+
+def read_yaml(path: str | Path) -> dict:
+    """Settings and values in a YAML file, not checked.
+
+    Raises:
+        ModelError: it cannot be read, or is no mapping.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).expanduser().read_text()) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"perception file {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"perception file {path} must hold settings and their values, as in `detector: embedded`")
+    return values

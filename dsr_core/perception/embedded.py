@@ -17,6 +17,7 @@ import numpy as np
 from dsr_core.errors import GeometryError, ModelError
 from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
+from dsr_core.perception.bearing import RANGE_M, is_bearing, on_ray
 from dsr_core.perception.boxes import iou_matrix
 from dsr_core.perception.people import body as geometry
 from dsr_core.perception.people.body import BodyConfig
@@ -31,8 +32,6 @@ PERSON = "person"
 #: What people wear lies inside their boxes; anything else with the box of a person is that person.
 WORN = ("boot", "high heels", "footwear")
 MISTAKEN_IOU = 0.7
-#: One-sigma of the middle of a box against the middle of the thing, as a part of its longer side.
-BOX_SIGMA = 0.05
 #: One-sigma of the range of a body that is followed but was last seen whole some time ago, as a part of it.
 LAST_RANGE_SIGMA = 0.5
 
@@ -64,7 +63,7 @@ class EmbeddedConfig:
     agree_iou: float = 0.35
     max_people: int = 8
     max_unconfirmed: int = 10
-    bearing_range_m: float = 5.0
+    bearing_range_m: float = RANGE_M
     body: BodyConfig = field(default_factory=BodyConfig)
 
     def __post_init__(self):
@@ -156,7 +155,7 @@ class EmbeddedDetector:
             detection = self._person(person, frame.camera, placed)
             spot = detection.position_camera_m
             if person.body is not None:
-                known = placed and detection.covariance_camera is not None and not _is_bearing(detection)
+                known = placed and detection.covariance_camera is not None and not is_bearing(detection)
                 self._before.append(replace(person, range_m=float(np.linalg.norm(spot)) if known else None))
             found.append(detection)
         return tuple(sorted(found, key=lambda detection: -detection.score))
@@ -266,25 +265,9 @@ class EmbeddedDetector:
         if spot is not None:
             return replace(detection, position_camera_m=spot[0], covariance_camera=spot[1])
         if person.range_m is not None:
-            return self._on_ray(detection, camera, person.range_m, LAST_RANGE_SIGMA)
+            return on_ray(detection, camera, person.range_m, LAST_RANGE_SIGMA)
         return self._bearing(detection, camera)
 
     def _bearing(self, detection: Detection, camera: Camera) -> Detection:
         """A detection whose range is not known."""
-        return self._on_ray(detection, camera, self.config.bearing_range_m, 1.0)
-
-    def _on_ray(self, detection: Detection, camera: Camera, range_m: float, sigma: float) -> Detection:
-        """A detection on the ray through the middle of its box; `sigma` is that of the range, as a part of it."""
-        box = detection.box_px
-        ray = camera.rays((box[:2] + box[2:]) / 2 - 0.5)[0]
-        ray = ray / np.linalg.norm(ray)
-        across = max(0.02, BOX_SIGMA * range_m * float(np.max((box[2:] - box[:2]) / np.diag(camera.K)[:2])))
-        covariance = across**2 * np.eye(3) + ((sigma * range_m) ** 2 - across**2) * np.outer(ray, ray)
-        return replace(detection, position_camera_m=range_m * ray, covariance_camera=covariance)
-
-
-def _is_bearing(detection: Detection) -> bool:
-    """Whether the range of a placed detection is not known."""
-    position = detection.position_camera_m
-    along = position @ detection.covariance_camera @ position
-    return bool(along > (0.9 * (position @ position)) ** 2)
+        return on_ray(detection, camera, self.config.bearing_range_m, 1.0)

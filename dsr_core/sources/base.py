@@ -6,6 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,7 @@ class Source(ABC):
         world_frame: Name of the continuous frame that poses are given in.
         camera_frame: Name of the optical frame.
         base_frame: Name of the robot's base frame.
+        metric: False where depth and poses are in an unknown unit; known once frames have been read.
         skipped: Reason -> number of frames left out, filled while frames are read.
         dropped: Reason -> number of detections that could not be placed in the world.
     """
@@ -74,6 +76,7 @@ class Source(ABC):
     world_frame: str = "odom"
     camera_frame: str = "camera_optical_frame"
     base_frame: str = "base_link"
+    metric: bool = True
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
@@ -173,7 +176,7 @@ class Source(ABC):
             raise SourceError(f"{self.name}: no frame could be used: {reasons}")
         for reason, count in (*self.skipped.items(), *((f"detections: {r}", n) for r, n in self.dropped.items())):
             log.warning("%s: %d left out: %s", self.name, count, reason)
-        return model.scene()
+        return model.scene() if self.metric else replace(model.scene(), metric=False)
 
 
 def progress_bar(items: Iterable, total: int, label: str, shown: bool) -> Iterable:

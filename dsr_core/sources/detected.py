@@ -1,11 +1,11 @@
-"""A recording whose frames get the detections of a detector, for recordings that hold images but no detections."""
+"""A recording whose frames are filled in by a perception: detections, depth, poses, orientations."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from typing import Protocol
@@ -15,9 +15,11 @@ import numpy as np
 from dsr_core.errors import SourceError
 from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
+from dsr_core.perception.backends import FrameDetector, Perception, changed
+from dsr_core.perception.bearing import on_ray
 from dsr_core.scene import Scene
-from dsr_core.sources.base import Source
-from dsr_core.values import Detection, Frame, FrameObservations
+from dsr_core.sources.base import BACKWARD_JUMP_NS, Source
+from dsr_core.values import Frame, FrameObservations
 
 log = logging.getLogger(__name__)
 
@@ -42,45 +44,59 @@ def lacks_detections(source: Source) -> bool:
     return not any(frame.detections for frame in frames) and any(frame.rgb is not None for frame in frames)
 
 
-class FrameDetector(Protocol):
-    """What looks at the frames of a recording in order."""
+class Watcher(Protocol):
+    """What is shown every frame that comes out, as `view.detections.DetectionSheet`."""
 
-    def detect(self, frame: Frame) -> tuple[Detection, ...]: ...
+    def take(self, frame: Frame) -> None: ...
 
     def reset(self) -> None: ...
 
 
 class Detected(Source):
-    """A recording seen through a detector.
+    """A recording seen through a perception: with its detections, depth, poses and orientations.
 
-    Where no frame has a pose, the camera is taken to stand level at the origin and to look along x: then nothing is
-    known about movement in the world, and scenes say so. A scene is metric where frames have depth.
+    Where neither the recording nor the perception knows a pose, a detector's camera is taken to stand level at the
+    origin and to look along x: then nothing is known about movement in the world, and scenes say so. A scene is metric
+    where frames have depth in metres; without any depth, what has no range gets a bearing.
 
     Args:
         source: The recording.
-        detector: `detect(frame)` gives detections; `reset()` forgets the frame before, at each start of reading.
+        perception: Fills frames in; or a detector alone, whose `detect(frame)` gives detections.
         fov_deg: Horizontal field of view where the recording has no intrinsics.
+        watch: Is shown every frame that comes out.
 
     Raises:
         SourceError: the field of view is not between 1 and 179 degrees.
     """
 
-    def __init__(self, source: Source, detector: FrameDetector, fov_deg: float = DEFAULT_FOV_DEG):
+    def __init__(
+        self,
+        source: Source,
+        perception: Perception | FrameDetector,
+        fov_deg: float = DEFAULT_FOV_DEG,
+        watch: Watcher | None = None,
+    ):
         if not 1 <= fov_deg <= 179:
             raise SourceError(f"field of view {fov_deg} degrees must be between 1 and 179")
         self.source, self.name, self.fov_deg = source, source.name, float(fov_deg)
-        self._detector = detector
+        if not isinstance(perception, Perception):
+            perception = Perception(detector=perception)
+        self.perception, self._watch = perception, watch
         self._excess: dict[tuple, float] = {}
-        self.depth_frames = self.image_frames = 0
+        self._frames_placed_without_depth = 0
 
     @cached_property
     def has_poses(self) -> bool:
-        """Whether the recording knows where its camera is, in any of its first frames."""
+        """Whether it is known where the camera is, in any of the first frames."""
+        if self.perception.adds_poses:
+            return True
         return any(f.T_world_camera is not None or f.T_world_base is not None for f in self._first_frames())
 
     @cached_property
     def has_depth(self) -> bool:
-        """Whether the first frame that has an image has depth."""
+        """Whether there is depth: the perception gives it, or the first frame that has an image has some."""
+        if self.perception.adds_depth:
+            return True
         return any(f.depth_m is not None for f in islice((f for f in self._first_frames() if f.rgb is not None), 1))
 
     def _first_frames(self) -> Iterator[Frame]:
@@ -99,6 +115,14 @@ class Detected(Source):
         return self.source.base_frame
 
     @property
+    def metric(self) -> bool:
+        return self.source.metric and self.perception.metric
+
+    @property
+    def detector(self) -> str | None:
+        return self.source.detector
+
+    @property
     def skipped(self):
         return self.source.skipped
 
@@ -106,28 +130,59 @@ class Detected(Source):
         return len(self.source)
 
     def lift_config(self):
-        return self.source.lift_config()
+        return self.perception.lift_config(self.source.lift_config())
 
     def frames(self) -> Iterator[Frame]:
-        """The recording's frames with what the detector found; those without an image are left out."""
-        self.depth_frames = self.image_frames = 0
-        self._detector.reset()
+        """The recording's frames, filled in; where detections are looked for, those without an image are left out."""
+        self._frames_placed_without_depth = 0
+        for part in (self.perception, self._watch):
+            if part is not None:
+                part.reset()
+        newest_ns = None
         for frame in self.source.frames():
-            if frame.rgb is None:
+            if newest_ns is not None and frame.stamp_ns <= newest_ns:
+                if newest_ns - frame.stamp_ns <= BACKWARD_JUMP_NS:
+                    self.skip("frames that are not newer than the one before")
+                    continue
+                self.perception.reset()
+            newest_ns = frame.stamp_ns
+            if self.perception.detects and frame.rgb is None:
                 self.skip("frames without an image for the detector")
                 continue
-            known = {f.name: getattr(frame, f.name) for f in fields(Frame)}
-            if known["camera"] is None:
-                known["camera"] = guessed_camera(frame.rgb.shape[1::-1], self.fov_deg)
-            self.image_frames += 1
-            self.depth_frames += frame.depth_m is not None
-            if not self.has_poses:
-                known["T_world_camera"] = tf.make_transform(tf.R_BODY_OPTICAL, np.zeros(3))
-            frame = Frame(**known)
-            yield replace(frame, detections=self._detector.detect(frame))
+            frame = self._placed(self.perception.step(self._prepared(frame)))
+            if self._watch is not None:
+                self._watch.take(frame)
+            yield frame
+
+    def _prepared(self, frame: Frame) -> Frame:
+        """A frame with what is assumed where the recording does not say."""
+        assumed = {}
+        if frame.camera is None and frame.rgb is not None:
+            assumed["camera"] = guessed_camera(frame.rgb.shape[1::-1], self.fov_deg)
+        if self.perception.detects and not self.has_poses:
+            assumed["T_world_camera"] = tf.make_transform(tf.R_BODY_OPTICAL, np.zeros(3))
+        return changed(frame, **assumed) if assumed else frame
+
+    def _placed(self, frame: Frame) -> Frame:
+        """A frame whose things without a range have a bearing, where there is no depth at all."""
+        if not (self.perception.detects and frame.detections) or frame.depth_m is not None:
+            return frame
+        if self.perception.adds_depth:
+            # Some frames of many: bearings would make a scene in metres one that is not.
+            self.skip("frames whose depth is not known, with detections")
+            return changed(frame, detections=())
+        self._frames_placed_without_depth += 1
+        placed = (
+            d if d.position_camera_m is not None or d.box_px is None else on_ray(d, frame.camera)
+            for d in frame.detections
+        )
+        return changed(frame, detections=tuple(placed))
 
     def observations(self, lift=None, progress: bool = False) -> Iterator[FrameObservations]:
         """Frames placed in the world, with ranges never less sure than the tracker can use (see `_cap`)."""
+        if not self.perception.detects:
+            yield from super().observations(lift, progress)
+            return
         self._excess = {}
         for observed in super().observations(lift, progress):
             yield self._cap(observed)
@@ -171,7 +226,7 @@ class Detected(Source):
         return replace(scene, tracks=tracks)
 
     def tracked_scene(self, world=None, lift=None, progress: bool = False) -> Scene:
-        """Tracks built from what the detector finds; not metric where frames lack depth.
+        """Tracks built from what is found; not metric where frames lack depth.
 
         Args:
             world: Settings of the tracker and the memory; None takes those for what the recording has.
@@ -181,18 +236,24 @@ class Detected(Source):
         Raises:
             SourceError: not one frame could be used; the message says why.
         """
-        metric, posed = self.has_depth, self.has_poses
-        scene = super().tracked_scene(world or embedded_world(metric, posed), lift, progress)
-        metric = metric and self.depth_frames == self.image_frames
+        detects, posed, has_depth = self.perception.detects, self.has_poses, self.has_depth
+        if detects and world is None:
+            world = embedded_world(has_depth, posed)
+        scene = super().tracked_scene(world, lift, progress)
+        for reason, count in self.perception.counts.items():
+            log.warning("%s: %d x %s", self.name, count, reason)
+        if not detects:
+            return scene
+        has_depth = has_depth and not self._frames_placed_without_depth
         if not posed:
             log.warning(
                 "%s: no poses: the camera is taken to stand still; movement in the world is not known", self.name
             )
-        if not metric:
+        if not has_depth:
             log.warning("%s: no depth: the scene is not metric; most things have a bearing but no range", self.name)
         scene = self._give_back(scene) if self._excess else scene
         scene = scene if posed else _sized(scene)
-        return scene if metric else replace(scene, metric=False)
+        return scene if has_depth else replace(scene, metric=False)
 
 
 def _sized(scene: Scene) -> Scene:

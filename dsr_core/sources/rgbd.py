@@ -2,8 +2,8 @@
 
 `frame-000000.color.jpg` (or .png), `frame-000000.depth.png` (uint16 millimetres; 0 and 65535 = unknown),
 `frame-000000.pose.txt` (4x4, camera to world), one set a frame, and `camera-intrinsics.txt` (3x3). Frames come at
-30 Hz unless said otherwise. How the camera is mounted on a robot is not known, so there is no base pose unless
-`T_base_camera` is given.
+30 Hz unless said otherwise. Where no frame has a pose, poses come from visual odometry. How the camera is mounted on a
+robot is not known, so there is no base pose unless `T_base_camera` is given.
 
 Detections come from a JSON file: a list with one entry a frame (or an object from frame number to entry), each a list
 of `{"label": "cup", "box": [x1, y1, x2, y2], "score": 0.9, "id": "3"}` (score and id may be left out).
@@ -12,6 +12,7 @@ of `{"label": "cup", "box": [x1, y1, x2, y2], "score": 0.9, "id": "3"}` (score a
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,13 +22,16 @@ import numpy as np
 from dsr_core.errors import DependencyError, GeometryError, SourceError
 from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
+from dsr_core.perception.backends import Perception, PerceptionConfig, changed
 from dsr_core.sources.base import LazyFrame, Source
 from dsr_core.sources.ros_image import depth_to_metres
 from dsr_core.values import Detection, Frame
 
+log = logging.getLogger(__name__)
+
 FRAME_RATE_HZ = 30.0
 INTRINSICS = "camera-intrinsics.txt"
-POSES = ("camera_to_world", "world_to_camera")
+POSES = ("auto", "camera_to_world", "world_to_camera", "visual", "none")
 _DEPTH_NAME = re.compile(r"frame-(\d+)\.depth\.png")
 
 
@@ -42,7 +46,8 @@ class RgbdFolder(Source):
     Args:
         path: The folder.
         detections: JSON file with 2D boxes, or None for none.
-        poses: What pose.txt holds: "camera_to_world" (7-Scenes) or "world_to_camera".
+        poses: What pose.txt holds: "camera_to_world" (7-Scenes) or "world_to_camera"; or, in its place, "visual" for
+            visual odometry and "none" for no poses. "auto": visual where there is no pose.txt, else camera_to_world.
         rate_hz: Frames a second.
         T_base_camera: (4, 4) mount of the camera on a robot, or None where there is no robot.
 
@@ -54,7 +59,7 @@ class RgbdFolder(Source):
         self,
         path: str | Path,
         detections: str | Path | None = None,
-        poses: str = "camera_to_world",
+        poses: str = "auto",
         rate_hz: float = FRAME_RATE_HZ,
         T_base_camera: np.ndarray | None = None,
     ):
@@ -62,9 +67,13 @@ class RgbdFolder(Source):
         self.name, self.detector = self.path.name, None if detections is None else str(detections)
         self.world_frame = "odom"
         if poses not in POSES:
-            raise SourceError(f"poses={poses!r} is not known; use {' or '.join(POSES)}")
+            raise SourceError(f"poses={poses!r} is not known; use {', '.join(POSES[:-1])} or {POSES[-1]}")
         if not rate_hz > 0:
             raise SourceError(f"rate_hz={rate_hz} must be positive")
+        if poses == "auto":
+            poses = "camera_to_world" if any(self.path.glob("frame-*.pose.txt")) else "visual"
+            if poses == "visual":
+                log.warning("%s holds no frame-*.pose.txt: poses come from visual odometry", self.path)
         self.poses, self.rate_hz = poses, float(rate_hz)
         self.T_base_camera = None if T_base_camera is None else tf.check_rigid(T_base_camera, "T_base_camera")
         found = (_DEPTH_NAME.fullmatch(p.name) for p in self.path.glob("frame-*.depth.png"))
@@ -84,24 +93,34 @@ class RgbdFolder(Source):
         Raises:
             SourceError: a pose or an image is damaged.
         """
+        if self.poses != "visual":
+            yield from self._recorded_frames()
+            return
+        odometry = Perception(PerceptionConfig(poses="visual"))
+        for frame in self._recorded_frames():
+            frame = odometry.step(frame)
+            yield frame if frame.T_world_camera is None else changed(frame, T_world_base=self._base(frame))
+
+    def _recorded_frames(self) -> Iterator[Frame]:
         for number in self.numbers:
             depth_m = self._depth(number)
             size = depth_m.shape[::-1]
             if self._camera is None or self._camera.image_size != size:
                 self._camera = Camera(self._K, size)
-            T_world_camera = self.pose(number)
-            T_world_base = None
-            if self.T_base_camera is not None:
-                T_world_base = T_world_camera @ tf.invert(self.T_base_camera)
-            yield LazyFrame.make(
+            frame = LazyFrame.make(
                 lambda number=number: self._color(number),
                 stamp_ns=round(int(number) / self.rate_hz * 1e9),
-                T_world_camera=T_world_camera,
-                T_world_base=T_world_base,
+                T_world_camera=self.pose(number) if self.poses in ("camera_to_world", "world_to_camera") else None,
                 depth_m=depth_m,
                 camera=self._camera,
                 detections=self._detections.get(int(number), ()),
             )
+            yield changed(frame, T_world_base=self._base(frame))
+
+    def _base(self, frame: Frame) -> np.ndarray | None:
+        if self.T_base_camera is None or frame.T_world_camera is None:
+            return None
+        return frame.T_world_camera @ tf.invert(self.T_base_camera)
 
     def pose(self, number: str) -> np.ndarray:
         """T_world_camera (4, 4) of a frame.
@@ -117,7 +136,7 @@ class RgbdFolder(Source):
             raise SourceError(str(error)) from error
         # The file's few digits leave the rotation slightly off; quaternions on ROS' /tf would differ from it.
         T[:3, :3] = tf.matrices_from_quaternions(tf.quaternions_from_matrices(T[:3, :3]))
-        return T if self.poses == "camera_to_world" else tf.invert(T)
+        return tf.invert(T) if self.poses == "world_to_camera" else T
 
     def _depth(self, number: str) -> np.ndarray:
         path = self.path / f"frame-{number}.depth.png"

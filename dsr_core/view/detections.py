@@ -15,31 +15,28 @@ _MASK_WEIGHT = 0.45
 
 
 class DetectionSheet:
-    """A detector that keeps a drawn tile of every n-th image that it looks at.
+    """Keeps a drawn tile of every n-th frame that it is shown.
 
     Args:
-        detector: `detect(frame)` and `reset()`, as in `sources.detected`.
         every: n.
     """
 
-    def __init__(self, detector, every: int = 1):
-        self._detector, self._every = detector, max(int(every), 1)
+    def __init__(self, every: int = 1):
+        self._every = max(int(every), 1)
         self._colors: dict[str, tuple[int, int, int]] = {}
         self.reset()
 
     def reset(self) -> None:
-        """Forgets the tiles and what the detector remembers."""
-        self._detector.reset()
+        """Forgets the tiles."""
         self._count, self._tiles = 0, []
 
-    def detect(self, frame: Frame) -> tuple[Detection, ...]:
-        """What the detector finds."""
-        found = self._detector.detect(frame)
-        if frame.rgb is not None:
-            if self._count % self._every == 0:
-                self._tiles.append(self._tile(frame, found))
-            self._count += 1
-        return found
+    def take(self, frame: Frame) -> None:
+        """Draws a frame's detections, where it is an n-th one with a picture."""
+        if frame.rgb is None:
+            return
+        if self._count % self._every == 0:
+            self._tiles.append(draw(frame.rgb, frame.detections, _TILE_WIDTH_PX, self._colors))
+        self._count += 1
 
     def save(self, path: str | Path) -> Path | None:
         """Writes the tiles, three in a row; None where there are none."""
@@ -56,9 +53,6 @@ class DetectionSheet:
         with whole_file(path) as partial:
             partial.write_bytes(cv2.imencode(".png", np.ascontiguousarray(sheet[:, :, ::-1]))[1].tobytes())
         return path
-
-    def _tile(self, frame: Frame, found: tuple[Detection, ...]) -> np.ndarray:
-        return draw(frame.rgb, found, _TILE_WIDTH_PX, self._colors)
 
 
 def draw(

@@ -8,7 +8,8 @@ world: that gives metres and gravity, and joins the segments again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,12 +53,16 @@ class JoinedReconstruction:
     Attributes:
         reconstruction: Points and poses of all pictures; metric where odometry made it so or every window was.
         segment: (N,) int: pictures of one segment share a world; those of two do only where odometry placed both.
+        window: (N,) int: the window from which each picture was taken.
+        scale: (N,) by which the points of each picture in its window were multiplied.
         joins: How each window joined the one before, the first being the identity.
         alignments: For each segment how odometry placed it, or None where it could not.
     """
 
     reconstruction: Reconstruction
     segment: np.ndarray
+    window: np.ndarray
+    scale: np.ndarray
     joins: tuple[Join, ...]
     alignments: tuple[Alignment | None, ...]
 
@@ -67,6 +72,24 @@ def window_starts(count: int, config: WindowConfig) -> list[int]:
     if count <= config.length:
         return [0]
     return [*range(0, count - config.length, config.length - config.overlap), count - config.length]
+
+
+def stream_windows(pictures: Iterable[np.ndarray], config: WindowConfig) -> Iterator[tuple[int, np.ndarray]]:
+    """The windows of `window_starts` over pictures (H, W, 3) whose number is not known; holds one window at a time.
+
+    Yields:
+        Number of the window's first picture, and its pictures (n, H, W, 3).
+    """
+    newest: deque[np.ndarray] = deque(maxlen=config.length)
+    count, due, end = 0, config.length, 0
+    for picture in pictures:
+        newest.append(picture)
+        count += 1
+        if count == due:
+            yield count - config.length, np.stack(newest)
+            end, due = count, due + config.length - config.overlap
+    if end < count:
+        yield count - len(newest), np.stack(newest)
 
 
 def reconstruct_video(
@@ -143,10 +166,11 @@ def join_reconstructions(
             if alignments[number] is not None:
                 placed[number] = alignments[number].similarity
         metric = all(a is not None for a in alignments)
-    points, confidence, T_world_camera, K = [], [], [], []
+    points, confidence, T_world_camera, K, scale = [], [], [], [], []
     for n, i in enumerate(owner):
         whole = placed[segment[n]].after(to_segment[i])
         own = n - starts[i]
+        scale.append(whole.scale)
         points.append((whole.scale * windows[i].points_camera_m[own]).astype(np.float32))
         confidence.append(windows[i].confidence[own])
         T_world_camera.append(whole.apply_pose(windows[i].T_world_camera[own]))
@@ -158,7 +182,7 @@ def join_reconstructions(
         None if any(k is None for k in K) else np.stack(K),
         metric,
     )
-    return JoinedReconstruction(joined, segment, tuple(joins), tuple(alignments))
+    return JoinedReconstruction(joined, segment, owner, np.array(scale), tuple(joins), tuple(alignments))
 
 
 def _shared_points(before: Reconstruction, own: Reconstruction, offset: int, config: WindowConfig):
