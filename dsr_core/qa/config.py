@@ -49,7 +49,7 @@ class QaConfig:
     min_confidence: float = 0.9
     min_margin_sigmas: float = 2.0
     max_states: int = 15
-    max_failures: int = 40
+    max_failures: int = 30
     min_window_s: float = 2.0
     max_window_s: float = 20.0
     max_gap_s: float = 0.6
