@@ -164,7 +164,12 @@ class DsrNode(LifecycleNode):
         if now - self._logged.get(reason, -_LOG_EVERY_S) >= _LOG_EVERY_S:
             self._logged[reason] = now
             total = self.counts[reason]
-            getattr(self.get_logger(), log)(reason if total == number else f"{reason} ({total} times)")
+            text = reason if total == number else f"{reason} ({total} times)"
+            # rclpy raises where one line of code logs at two severities.
+            if log == "error":
+                self.get_logger().error(text)
+            else:
+                self.get_logger().warning(text)
 
     def guarded(self, callback: Callable, what: str) -> Callable:
         """`callback`, with whatever it raises logged and counted: a node never dies of one bad message."""
