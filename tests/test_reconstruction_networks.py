@@ -9,44 +9,14 @@ import pytest
 from dsr_core.errors import DependencyError, GeometryError, ModelError
 from dsr_core.geometry import transforms as tf
 from dsr_core.perception.reconstruction.pictures import size_of_patches, without_depth_edges
+from tests.pi3_stand_in import pi3_checkout, save_weights
 from tests.tiny_networks import torch
-
-#: A checkout with the calls of pi3, whose network is one linear layer: it proves the adapter, not the network.
-STAND_IN = """
-import torch
-from huggingface_hub import PyTorchModelHubMixin
-
-
-class Pi3(torch.nn.Module, PyTorchModelHubMixin):
-    def __init__(self, width: int = 1):
-        super().__init__()
-        self.layer = torch.nn.Linear(3, width)
-
-    def forward(self, imgs):
-        B, N, C, H, W = imgs.shape
-        assert C == 3 and H % 14 == 0 and W % 14 == 0 and 0 <= imgs.min() and imgs.max() <= 1
-        z = 2 + imgs.mean(dim=2)
-        v, u = torch.meshgrid(torch.linspace(-0.4, 0.4, H), torch.linspace(-0.5, 0.5, W), indexing="ij")
-        local = torch.stack([u * z, v * z, z], dim=-1)
-        poses = torch.eye(4).repeat(B, N, 1, 1)
-        poses[:, :, 0, 3] = torch.arange(N) * 0.1
-        conf = self.layer(imgs.permute(0, 1, 3, 4, 2)) * 0 + torch.where(u > 0, 3.0, -3.0)[..., None]
-        world = local + poses[:, :, None, None, :3, 3]
-        return {"points": world, "local_points": local, "conf": conf, "camera_poses": poses}
-"""
 
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    package = tmp_path / "Pi3" / "pi3" / "models"
-    package.mkdir(parents=True)
-    for folder in (package, package.parent):
-        (folder / "__init__.py").write_text("")
-    (package / "pi3.py").write_text(STAND_IN)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield package.parents[1]
-    for name in [n for n in sys.modules if n == "pi3" or n.startswith("pi3.")]:
-        del sys.modules[name]
+def checkout(tmp_path):
+    with pi3_checkout(tmp_path / "Pi3") as folder:
+        yield folder
 
 
 def pictures(count=3, height=60, width=90):
@@ -59,10 +29,7 @@ def test_pi3_from_a_checkout(checkout, tmp_path):
 
     with pytest.raises(DependencyError, match="git clone"):
         Pi3(tmp_path, device="cpu")
-    sys.path.insert(0, str(checkout))
-    from pi3.models.pi3 import Pi3 as StandIn
-
-    StandIn().save_pretrained(tmp_path / "weights")
+    save_weights(checkout, tmp_path / "weights")
     backend = Pi3(tmp_path / "weights", checkout=checkout, device="cpu", hide_edges=False)
     found = backend(pictures())
     assert found.points_camera_m.shape == (3, 56, 84, 3) and not found.metric and found.K is None

@@ -185,3 +185,30 @@ def sam3_video(threshold: float = 0.0):
     )
     torch.manual_seed(0)
     return transformers.Sam3VideoModel(config).eval()
+
+
+def depth_anything(kind: str = "metric"):
+    """Depth Anything with four narrow layers; metric output goes up to 20 m."""
+    backbone = transformers.Dinov2Config(
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        image_size=98,
+        patch_size=14,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+        apply_layernorm=True,
+        reshape_hidden_states=False,
+    )
+    config = transformers.DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=32,
+        neck_hidden_sizes=[8, 16, 32, 32],
+        fusion_hidden_size=16,
+        head_hidden_size=8,
+        depth_estimation_type=kind,
+        max_depth=20,
+        patch_size=14,
+    )
+    torch.manual_seed(0)
+    return transformers.DepthAnythingForDepthEstimation(config).eval()
