@@ -61,6 +61,10 @@ class _Columns:
             self._move(len(self) + 64)
         return count
 
+    def renew(self) -> None:
+        """Moves on to new arrays, so that rows may be changed."""
+        self._move(len(self._arrays["stamps_s"]))
+
     def _move(self, capacity: int) -> None:
         for name, old in self._arrays.items():
             new = np.empty((capacity, *old.shape[1:]), old.dtype)
@@ -229,12 +233,21 @@ class SceneMemory:
                 self._frames.setdefault(name, _poses()).append(stamps_s=stamp_s, T=T)
         if K is not None:
             self._K = K
-        if image_size is not None:
+        if image_size is not None and image_size != self._image_size:
+            if self._image_size is not None:
+                self._scale_boxes(np.divide(image_size, self._image_size))
             self._image_size = image_size
         self._append_samples(samples, stamp_s)
         # The microsecond keeps a sample that is exactly memory_s old whatever the rounding of its stamp.
         self._forget(stamp_s - self.config.memory_s - 1e-6)
         self._scenes.clear()
+
+    def _scale_boxes(self, factor: np.ndarray) -> None:
+        """Boxes of all samples refer to one image size: what is remembered follows a change of it by `factor` (2,)."""
+        for history in self._histories.values():
+            history.columns.renew()
+            history.columns.view("rows")[:, _BOX] *= np.tile(factor, 2)
+            history._track = None
 
     def _append_samples(self, samples: TrackSamples, now_s: float) -> None:
         n, lag_s = len(samples), samples.smoothing_lag_s

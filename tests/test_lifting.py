@@ -333,9 +333,8 @@ def test_dropped_detections_are_counted():
     found, dropped = observe_with_report(frame(np.eye(4), *detections))
     assert [o.label for o in found.observations] == ["c"]
     assert dropped == Counter(outside_image=1, not_finite=1, nothing_to_lift=1)
-    assert observe_with_report(frame(np.eye(4), Detection("a", box_px=np.array([0.0, 0, 9, 9])), depth=None))[1] == {
-        "no_depth": 1
-    }
+    flat = Detection("a", box_px=np.array([0.0, 0, 9, 9]))
+    assert observe_with_report(frame(np.eye(4), flat, detections[2], depth=None))[1] == {"no_depth": 1}
 
 
 def test_frames_without_a_pose_are_refused():

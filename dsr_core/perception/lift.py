@@ -48,7 +48,8 @@ def observe(frame: Frame, config: LiftConfig = LiftConfig()) -> FrameObservation
     """Places a frame's detections in the world; those that cannot be placed are left out.
 
     Raises:
-        GeometryError: the frame has no camera pose although it has detections, or no pose at all, or no rigid one.
+        GeometryError: the frame has no camera pose although it has detections, or no pose at all, or no rigid one; or
+            it has nothing but boxes and masks, and no depth or camera_info to place them by.
     """
     return observe_with_report(frame, config)[0]
 
@@ -57,7 +58,7 @@ def observe_with_report(frame: Frame, config: LiftConfig = LiftConfig()) -> tupl
     """`observe`, and how many detections were left out by reason (see `geometry.lifting.lift` and `_place`).
 
     Raises:
-        GeometryError: the frame has no camera pose although it has detections, or no pose at all, or no rigid one.
+        GeometryError: as for `observe`.
     """
     if frame.T_world_camera is None and frame.T_world_base is not None and not frame.detections:
         base_only = FrameObservations(
@@ -76,6 +77,12 @@ def observe_with_report(frame: Frame, config: LiftConfig = LiftConfig()) -> tupl
             observations.append(_place(detection, frame, T_world_camera, config))
         except LiftingError as error:
             dropped[error.reason] += 1
+    if frame.detections and dropped["no_depth"] + dropped["no_camera"] == len(frame.detections):
+        # Handed on, it would say that nothing was there.
+        lacking = "depth image" if dropped["no_depth"] else "camera_info"
+        raise GeometryError(
+            f"no {lacking} goes with the frame, so its boxes cannot be placed; check the depth topic and camera_info"
+        )
     return (
         FrameObservations(
             stamp_ns=frame.stamp_ns,

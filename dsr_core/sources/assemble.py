@@ -154,8 +154,7 @@ class FrameAssembler:
                 if stamp == 0:
                     self.counts[f"transforms to {t.child_frame_id!r} with stamp zero"] += 1
                     continue
-                history = self.buffer.history(t.child_frame_id)
-                if len(history) > 1 and stamp <= history[0] and history[-1] - history[0] > BACKWARD_JUMP_NS:
+                if self._precedes(stamp, self.buffer.history(t.child_frame_id)):
                     self._jump()
                 self._newest["tf"] = max(stamp, self._newest.get("tf", 0))
             try:
@@ -218,6 +217,12 @@ class FrameAssembler:
             self._jump()
         self._newest[stream] = max(stamp_ns, self._newest.get(stream, 0))
         return True
+
+    def _precedes(self, stamp_ns: int, history: list[int]) -> bool:
+        """Whether a transform lies before all that is kept of its link: then these are of another time."""
+        if not history or stamp_ns > history[0]:
+            return False
+        return history[-1] - history[0] > BACKWARD_JUMP_NS or stamp_ns < history[-1] - self.buffer.cache_ns
 
     def _jump(self) -> None:
         try:
