@@ -6,15 +6,17 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from dsr_core.errors import DeclineError, QueryError
 from dsr_core.language.choices import MAX_OPTION_CHARACTERS
 from dsr_core.qa.config import QaConfig
 from dsr_core.qa.item import TEMPLATE_TYPES, Candidate
+from dsr_core.qa.mllm4d import TYPES as TASK_TYPES
+from dsr_core.qa.mllm4d import TaskMaker
 from dsr_core.qa.references import References
 from dsr_core.qa.sample import Draft, Sampler
 from dsr_core.qa.templates import KINDS, question, type_of
+from dsr_core.qa.truth import truth
 from dsr_core.reasoning.dsr_rules import word_states
-from dsr_core.reasoning.engine import Finding, ResolvedQuery, find, require_confident
+from dsr_core.reasoning.engine import ResolvedQuery
 from dsr_core.reasoning.kinds.published import source_stamps
 from dsr_core.reasoning.quantities import Viewer
 from dsr_core.reasoning.query import Query, Viewpoint
@@ -45,11 +47,10 @@ def candidates(
     """
     rng = random.Random(f"{seed}\n{name}")
     if config.style == "mllm4d":
-        from dsr_core.qa.mllm4d import TASKS, Maker
+        make, types = TaskMaker(scene, config, rng, name, video_id), TASK_TYPES
     else:
-        TASKS, Maker = TEMPLATE_TYPES, TemplateMaker
-    made = Maker(scene, config, rng, name, video_id)
-    return balanced(made, TASKS, config, rng, Counter() if drops is None else drops)
+        make, types = TemplateMaker(scene, config, rng, name, video_id), TEMPLATE_TYPES
+    return balanced(make, types, config, rng, Counter() if drops is None else drops)
 
 
 def balanced(
@@ -101,7 +102,7 @@ class TemplateMaker:
         if isinstance(said, str):
             return said
         viewer, *things = said
-        found = answer(self._scene, resolved(draft), self._config)
+        found = truth(self._scene, resolved(draft), self._config, self._config.rules)
         if isinstance(found, str):
             return found
         labels = tuple(state.label for state in found.states)
@@ -177,23 +178,3 @@ def resolved(draft: Draft) -> ResolvedQuery:
         draft.absolute,
         draft.window_s,
     )
-
-
-def answer(scene: Scene, query: ResolvedQuery, config: QaConfig, rules: str | None = None) -> Finding | str:
-    """What the engine finds, or the reason why that is not sure enough for a question."""
-    rules = config.rules if rules is None else rules
-    try:
-        found = find(scene, query, rules)
-        if rules == "robust":
-            require_confident(found, query)
-    except DeclineError as error:
-        return error.code
-    except QueryError:
-        return "BAD_REQUEST"
-    if not found.states:
-        return "no states"
-    if found.confidence < config.min_confidence:
-        return "not confident"
-    if found.details.get("margin_sigmas", config.min_margin_sigmas) < config.min_margin_sigmas:
-        return "margin inside the noise"
-    return found

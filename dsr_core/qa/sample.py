@@ -65,9 +65,9 @@ class Sampler:
 
     def __init__(self, scene: Scene, config: QaConfig, rng: random.Random):
         self._config, self._rng = config, rng
-        self._camera = _camera(scene)
+        self._camera = camera_stretch(scene)
         self._grid = Grid(scene, config)
-        self.stretches = _stretches(scene, config, self._grid.least_s)
+        self.stretches = stretches(scene, config, self._grid.least_s)
         self._all = self._cumulative(range(len(self.stretches)))
         oriented = [i for i, s in enumerate(self.stretches) if _has_front(s.agent.track, config)]
         self._oriented, self._oriented_weights = oriented, self._cumulative(oriented)
@@ -223,7 +223,8 @@ class Grid:
         return None if j - i < least else (round(float(samples[i]), 1), round(float(samples[j]), 1))
 
 
-def _camera(scene: Scene) -> Stretch | None:
+def camera_stretch(scene: Scene) -> Stretch | None:
+    """When the camera's pose is known, None where it never is."""
     try:
         agent = Agent("camera")
         return Stretch(agent, *span(scene, agent))
@@ -235,7 +236,7 @@ def _has_front(track: Track, config: QaConfig) -> bool:
     return track.label not in config.no_front and bool(np.isfinite(track.orientations_xyzw).all())
 
 
-def _stretches(scene: Scene, config: QaConfig, least_s: float) -> list[Stretch]:
+def stretches(scene: Scene, config: QaConfig, least_s: float) -> list[Stretch]:
     """Where things were observed without a gap for long enough."""
     found = []
     for track in scene.tracks.values():
