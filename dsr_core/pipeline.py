@@ -73,6 +73,20 @@ class WorldModel:
         )
         self._newest_ns = stamp_ns
 
+    def correct(self, frame: FrameObservations) -> None:
+        """Takes what a slow lane found in an earlier frame: things are known better, or by other names, from now on.
+
+        What was remembered and answered stays as it is: the samples of the next step are the first to differ. Of the
+        frame only its stamp and observations are used; its labels need not be those that `step` is given.
+
+        Raises:
+            TrackingError: there was no frame yet, or the stamp is newer than the newest frame, older than the first one
+                or too old (`TrackerConfig.late_s`); nothing changes.
+        """
+        if self._newest_ns is None:
+            raise TrackingError(f"a late observation at {frame.stamp_ns} ns cannot be used before the first frame")
+        self._tracker.correct(self._memory.seconds(int(frame.stamp_ns)), frame.observations)
+
     def _check_order(self, stamp_ns: int) -> int:
         if self._newest_ns is not None and stamp_ns <= self._newest_ns:
             raise TrackingError(

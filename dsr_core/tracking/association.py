@@ -16,6 +16,7 @@ class Labels:
         self._group_of = {label: i for i, group in enumerate(groups) for label in group}
         self._numbers: dict[str, tuple[int, int]] = {}
         self._names: list[str] = []
+        self._pairs = np.zeros((0, 2), int)
 
     def number(self, label: str) -> tuple[int, int]:
         """(label's number, its group's number)."""
@@ -24,7 +25,15 @@ class Labels:
             group = self._group_of.get(label.lower(), -1 - len(self._numbers))
             found = self._numbers[label] = (len(self._numbers), group)
             self._names.append(label)
+            self._pairs = np.concatenate([self._pairs, [found]])
         return found
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def pairs(self, numbers: np.ndarray) -> np.ndarray:
+        """(n, 2) labels' numbers and their groups' numbers, of labels' numbers (n,)."""
+        return self._pairs[numbers]
 
     def name(self, number: int) -> str:
         """The label of a number."""
@@ -35,6 +44,7 @@ def assign(
     track: dict[str, np.ndarray],
     seen: dict[str, np.ndarray],
     config: TrackerConfig,
+    across_groups: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (P, 2) of track and observation indices, and (P,) how much likelier (log) they are than new things.
 
@@ -43,16 +53,18 @@ def assign(
 
     Args:
         track: model_mean (N, K, 6), model_cov (N, K, 6, 6), model_weight (N, K), label (N, 2) numbers of label and
-            group, size (N, 3), upstream (N,) int.
-        seen: position (M, 3), cov (M, 3, 3), label (M, 2), size (M, 3), upstream (M,) int; -1 is no upstream id.
+            group, size (N, 3), upstream (N,) int; across groups also box (N, 4).
+        seen: position (M, 3), cov (M, 3, 3), label (M, 2), size (M, 3), upstream (M,) int; -1 is no upstream id. Across
+            groups also box (M, 4) in pixels of the same image as the tracks', NaN where unknown.
         config: Constants.
+        across_groups: Labels of different groups may match, too, at a penalty; boxes in the image count.
     """
     n, m = len(track["model_mean"]), len(seen["position"])
     if n == 0 or m == 0:
         return np.zeros((0, 2), int), np.zeros(0)
     same_id = (track["upstream"][:, None] == seen["upstream"]) & (seen["upstream"] >= 0)
     gate = np.where(same_id, config.gate_chi2 * config.id_gate_factor, config.gate_chi2)
-    compatible = (track["label"][:, None, 1] == seen["label"][:, 1]) | same_id
+    compatible = (track["label"][:, None, 1] == seen["label"][:, 1]) | same_id | across_groups
     # A model's S reaches no farther in any direction than its trace allows, so this keeps every pair inside the gate.
     trace = np.trace(track["model_cov"][..., :3, :3], axis1=-2, axis2=-1).max(axis=1)
     reach = np.sqrt(gate * (trace[:, None] + np.trace(seen["cov"], axis1=1, axis2=2)))
@@ -70,7 +82,14 @@ def assign(
     with np.errstate(invalid="ignore"):
         ratio = np.log(seen["size"][j] / track["size"][i]) / config.size_log_sigma
     # An unknown size costs nothing.
-    cost += np.fmax(np.minimum(np.einsum("ki,ki->k", ratio, ratio), config.size_penalty_max), 0.0)
+    size_cost = np.fmax(np.einsum("ki,ki->k", ratio, ratio), 0.0)
+    if across_groups:
+        # A cup on a table is at the table's place: things of different names are the same only if their sizes are.
+        other = track["label"][i, 1] != seen["label"][j, 1]
+        cost += np.where(other, config.late_label_penalty + size_cost, np.minimum(size_cost, config.size_penalty_max))
+        cost += np.nan_to_num(config.late_box_weight * (1.0 - 2.0 * overlaps_px(track["box"], seen["box"])[i, j]))
+    else:
+        cost += np.minimum(size_cost, config.size_penalty_max)
     likelier = -2.0 * np.log(config.new_things_per_m3) - cost
     both = (track["upstream"][i] >= 0) & (seen["upstream"][j] >= 0)
     id_cost = np.where(same_id[i, j], -config.id_bonus, np.where(both, config.id_penalty, 0.0))
@@ -81,3 +100,11 @@ def assign(
     rows, columns = linear_sum_assignment(-value)
     real = value[rows, columns] > 0
     return np.stack([rows[real], columns[real]], axis=1), evidence[rows[real], columns[real]]
+
+
+def overlaps_px(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union (N, M) of boxes x1, y1, x2, y2 (N, 4) and (M, 4) in pixels; NaN where one is unknown."""
+    low, high = np.maximum(first[:, None, :2], second[:, :2]), np.minimum(first[:, None, 2:], second[:, 2:])
+    common = np.prod(np.maximum(high - low, 0.0), axis=2)
+    areas = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second))
+    return common / np.maximum(np.add.outer(*areas) - common, 1e-9)

@@ -29,7 +29,10 @@ class Bank:
     score: np.ndarray  # (N,) of the newest observation, 0 where not seen
     score_mean: np.ndarray  # (N,)
     score_least: np.ndarray  # (N,)
-    label: np.ndarray  # (N, 2) numbers of label and group
+    label: np.ndarray  # (N, 2) numbers of label and group that the fast lane calls it by
+    label_votes: np.ndarray  # (N, L) sums of the fast lane's scores
+    late_votes: np.ndarray  # (N, L) the same of the slow lane
+    name: np.ndarray  # (N,) number of the label that both lanes make of it
     upstream: np.ndarray  # (N,) number of the upstream id, -1 for none
     first_s: np.ndarray  # (N,)
     last_s: np.ndarray  # (N,)
@@ -40,9 +43,15 @@ class Bank:
     observed: np.ndarray  # (N,) bool
     confirmed: np.ndarray  # (N,) bool
     serial: np.ndarray  # (N,) id as a number, 0 while tentative
-    key: np.ndarray  # (N,) internal number, never reused
+    key: np.ndarray  # (N,) internal number, never reused, rising
+    since_s: np.ndarray  # (N,) no sample is older
+    slow: np.ndarray  # (N,) bool, begun by the slow lane
+    late_s: np.ndarray  # (N,) newest late observation, -inf without
+    late_score: np.ndarray  # (N,) of a late observation since the last sample, NaN without
+    fast_share: np.ndarray  # (N, 3, 3) how much of the fast lane's systematic error is in the position
+    late_noise: np.ndarray  # (N, 3, 3) variance of the slow lane's that is
     state_cov: np.ndarray  # (N, 21) `cov` as the smoother has it
-    before: np.ndarray  # (N, 6) `mean` before the newest prediction
+    before: np.ndarray  # (N, 6) `mean` as in the newest sample
     walks: np.ndarray  # (N, K, 2) of the newest prediction
     walk: np.ndarray  # (N, 2) over the models
     lag_gain: np.ndarray  # (N, L, 3, 6) of each sample within the lag, zeros before the birth
@@ -57,9 +66,10 @@ class Bank:
         shapes = {"model_mean": (models, 6), "model_cov": (models, 6, 6), "model_weight": (models,), "noise": (3, 3)}
         shapes |= {"mean": (6,), "cov": (6, 6), "orientation": (4,), "votes": (2,), "size": (3,), "box": (4,)}
         shapes |= {"label": (2,), "state_cov": (21,), "walk": (2,), "before": (6,), "walks": (models, 2)}
+        shapes |= {"label_votes": (0,), "late_votes": (0,), "fast_share": (3, 3), "late_noise": (3, 3)}
         shapes |= {"lag_gain": (0, 3, 6), "lag_position": (0, 3), "lag_cov": (0, 3, 3)}
-        kinds = dict.fromkeys(("label", "upstream", "hits", "frames", "misses", "serial", "key"), int)
-        kinds |= {"observed": bool, "confirmed": bool, "state_cov": np.float32, "walk": np.float32}
+        kinds = dict.fromkeys(("label", "name", "upstream", "hits", "frames", "misses", "serial", "key"), int)
+        kinds |= {"observed": bool, "confirmed": bool, "slow": bool, "state_cov": np.float32, "walk": np.float32}
         return cls(**{f.name: np.zeros((0, *shapes.get(f.name, ())), kinds.get(f.name, float)) for f in fields(cls)})
 
     def keep(self, part: np.ndarray) -> None:
@@ -91,7 +101,6 @@ class Seen:
     box: np.ndarray  # (M, 4)
     label: np.ndarray  # (M, 2)
     upstream: np.ndarray  # (M,)
-    names: list[str]
 
     @classmethod
     def of(cls, observations: list[Observation], labels: list[tuple[int, int]], upstream: list[int]) -> Seen:
@@ -112,8 +121,7 @@ class Seen:
             box=rows("box_px", (4,)),
             label=np.array(labels, int).reshape(-1, 2),
             upstream=np.array(upstream, int),
-            names=[o.label for o in observations],
         )
 
     def association_arrays(self, part: np.ndarray) -> dict[str, np.ndarray]:
-        return {n: getattr(self, n)[part] for n in ("position", "cov", "label", "size", "upstream")}
+        return {n: getattr(self, n)[part] for n in ("position", "cov", "label", "size", "upstream", "box")}

@@ -70,6 +70,14 @@ class TrackerConfig:
         moving_speed_mps: Slowest speed that `TrackState.moving` calls moving.
         moving_sigmas: How many sigmas from standing still that speed must be.
         smoothing_lag_s: How much later data may correct a sample (`dsr_core.smoothing`); a second is as good as more.
+        late_s: Observations of a slow lane (`Tracker.correct`) may be this much older than the newest frame.
+        late_label_weight: Weight of the slow lane's names against the fast lane's, each as shares of its own votes.
+        late_label_penalty: Added to the squared distance where the slow lane's label is of another group.
+        late_box_weight: Subtracted from the squared distance where 2D boxes of the two lanes agree; added where they do
+            not overlap.
+        late_birth_speed_mps: Of a thing that the slow lane alone has seen once: one-sigma of each velocity component.
+        late_confirm_hits: Hits that make a track that the slow lane began, with half of confirm_evidence.
+        late_misses: A track survives so many of the slow lane's intervals after its last late observation.
         max_tracks: Most tracks at a time; the weakest tentative ones give way.
     """
 
@@ -115,17 +123,25 @@ class TrackerConfig:
     moving_speed_mps: float = 0.25
     moving_sigmas: float = 3.0
     smoothing_lag_s: float = 1.0
+    late_s: float = 5.0
+    late_label_weight: float = 3.0
+    late_label_penalty: float = 9.0
+    late_box_weight: float = 6.0
+    late_birth_speed_mps: float = 2.0
+    late_confirm_hits: int = 2
+    late_misses: float = 3.0
     max_tracks: int = 1000
 
     def __post_init__(self):
         positive = """cruise_density manoeuvre_density standing_density standing_speed_mps start_speed_mps
             birth_speed_mps stand_s move_s cruise_s manoeuvre_s min_measurement_sigma_m systematic_s gate_chi2
             id_gate_factor new_things_per_m3 size_log_sigma confirm_hits confirm_window sure_hits max_coast_s
-            tentative_coast_s heading_density heading_vote_s size_memory smoothing_lag_s max_tracks"""
+            tentative_coast_s heading_density heading_vote_s size_memory smoothing_lag_s late_s
+            late_birth_speed_mps late_confirm_hits late_misses max_tracks"""
         self._check(positive, lambda value: value > 0, "must be positive")
         not_negative = """systematic_fraction label_penalty size_penalty_max id_bonus id_penalty confirm_s
             confirm_evidence birth_exclusion heading_motion_weight heading_motion_speed_mps moving_speed_mps
-            moving_sigmas"""
+            moving_sigmas late_label_weight late_label_penalty late_box_weight"""
         self._check(not_negative, lambda value: value >= 0, "must not be negative")
         if not 0 <= self.low_score <= self.high_score <= 1 or not 0 <= self.confirm_score <= self.sure_score:
             raise TrackingError(
@@ -142,14 +158,14 @@ class TrackerConfig:
             if not good(getattr(self, name)):
                 raise TrackingError(f"tracker: {name} = {getattr(self, name)} {demand}")
 
-    def motion_models(self) -> MotionModels:
-        """The filter's models: standing, cruising, manoeuvring."""
+    def motion_models(self, birth_speed_mps: float | None = None) -> MotionModels:
+        """The filter's models: standing, cruising, manoeuvring; for births at another speed where one is given."""
         stop, begin = 1 / self.move_s, 1 / self.stand_s
         return MotionModels(
             densities=np.array([self.standing_density, self.cruise_density, self.manoeuvre_density]),
             standing_speed_mps=self.standing_speed_mps,
             start_speed_mps=self.start_speed_mps,
-            birth_speed_mps=self.birth_speed_mps,
+            birth_speed_mps=self.birth_speed_mps if birth_speed_mps is None else birth_speed_mps,
             switch_per_s=np.array(
                 [[0, begin / 2, begin / 2], [stop / 2, 0, 1 / self.cruise_s], [stop, 1 / self.manoeuvre_s, 0]]
             ),

@@ -8,7 +8,7 @@ import numpy as np
 
 from dsr_core import smoothing
 from dsr_core.errors import TrackingError
-from dsr_core.tracking import association, heading
+from dsr_core.tracking import association, heading, late, names
 from dsr_core.tracking import filter as kalman
 from dsr_core.tracking.bank import Bank, Seen
 from dsr_core.tracking.config import TrackerConfig
@@ -26,17 +26,19 @@ class Tracker:
     def __init__(self, config: TrackerConfig | None = None):
         self.config = config = config or TrackerConfig()
         self._models = config.motion_models()
+        self._late_models = config.motion_models(config.late_birth_speed_mps)
         self.clear()
 
     def clear(self) -> None:
         """Forgets everything; ids begin at "1" again."""
         self._bank = Bank.empty(len(self._models))
         self._labels = association.Labels(self.config.label_groups)
-        self._label_votes: dict[int, dict[str, float]] = {}
         self._pending: dict[int, list[tuple[TrackSamples, int]]] = {}
         self._upstream: dict[str, int] = {}
         self._newest_s: float | None = None
         self._lag_stamps_s: list[float] = []
+        self._history, self._slow_lane = late.History(self.config.late_s), late.SlowLane(self.config.late_s)
+        self._anchors = late.Anchors(self._models)
         self._next_serial, self._next_key = 1, 1
 
     def step(self, stamp_s: float, observations: tuple[Observation, ...]) -> TrackSamples:
@@ -64,7 +66,66 @@ class Tracker:
         self._begin(seen, pairs, stamp_s)
         finals = self._smooth(stamp_s)
         self._newest_s = stamp_s
+        b = self._bank
+        b.before = b.mean.copy()
+        self._history.add(late.Moment(stamp_s, b.key, b.before, b.state_cov, b.walk, b.box))
         return replace(self._confirm_and_emit(stamp_s), finals=finals)
+
+    def correct(self, stamp_s: float, observations: tuple[Observation, ...]) -> None:
+        """Takes what a slow lane saw at an earlier time: it corrects the tracks as they are now, not their samples.
+
+        Labels need not agree with those that `step` is given. Upstream ids are not used: each lane may have its own.
+
+        Args:
+            stamp_s: Seconds on the scene's clock, not later than the newest frame.
+            observations: What was seen then, in the world; empty where the slow lane saw nothing.
+
+        Raises:
+            TrackingError: the stamp is later than the newest frame, earlier than the first one or more than `late_s`
+                earlier than the newest; nothing changes.
+        """
+        self._check_late(stamp_s)
+        b, c = self._bank, self.config
+        seen = self._usable([replace(o, id="") for o in observations])
+        # A track was about where it is before it was first seen, if only as surely as things move steadily.
+        walk = np.array([c.standing_density, c.cruise_density])
+        past = self._history.at(stamp_s, b.key, b.mean, walk)
+        mean, cov = past.of_models(b.model_mean, b.model_cov, b.mean)
+        weight = b.model_weight.copy()
+        anchored, then = self._anchors.at(stamp_s, b.key, b.last_s)
+        if then is not None:
+            mean[anchored], cov[anchored] = then.mean[..., :3], then.cov[..., :3, :3]
+            weight[anchored], past.position_m[anchored] = then.weight, then.combined()[0][:, :3]
+        tracks = {"model_mean": mean, "model_cov": cov, "model_weight": weight, "box": past.box}
+        tracks |= {"label": b.label, "size": b.size, "upstream": np.full(len(b), -1)}
+        everything = seen.association_arrays(np.arange(len(seen.score)))
+        pairs, evidence = association.assign(tracks, everything, c, across_groups=True)
+        self._correct_late(
+            seen, pairs, evidence, stamp_s, self._moved_by_late(seen, past, pairs, anchored, then, stamp_s)
+        )
+        self._begin_late(seen, past, pairs, stamp_s)
+        self._slow_lane.heard(stamp_s, self._newest_s)
+
+    def _check_late(self, stamp_s: float) -> None:
+        c, newest_s, first_s = self.config, self._newest_s, self._history.first_s
+        if newest_s is None:
+            raise TrackingError(f"a late observation at {stamp_s:.3f} s cannot be used before the first frame")
+        # A nanosecond stamp in float seconds carries rounding, hence the microseconds.
+        if stamp_s > newest_s + 1e-6:
+            raise TrackingError(
+                f"a late observation at {stamp_s:.3f} s is newer than the newest frame at {newest_s:.3f} s;"
+                " give it to step(), or again after a frame of that time"
+            )
+        if stamp_s < first_s - 1e-6:
+            raise TrackingError(
+                f"a late observation at {stamp_s:.3f} s is older than the first frame at {first_s:.3f} s;"
+                " leave out what was seen before the memory was cleared"
+            )
+        if stamp_s < newest_s - c.late_s - 1e-6:
+            raise TrackingError(
+                f"a late observation at {stamp_s:.3f} s is {newest_s - stamp_s:.3f} s older than the newest frame at"
+                f" {newest_s:.3f} s; at most late_s = {c.late_s} s are remembered for it"
+            )
 
     def states(self) -> list[TrackState]:
         """The newest states of the confirmed tracks, oldest track first."""
@@ -97,12 +158,15 @@ class Tracker:
             return
         # A nanosecond stamp in float seconds carries rounding, hence the microsecond.
         alive = stamp_s - b.last_s <= np.where(b.confirmed, c.max_coast_s, c.tentative_coast_s) + 1e-6
+        if self._slow_lane:
+            patience_s = self._slow_lane.patience_s(c.late_misses, c.tentative_coast_s / c.late_misses)
+            alive |= stamp_s - b.late_s <= patience_s + 1e-6
         self._drop(~alive)
         dt_s = stamp_s - self._newest_s
-        b.walks, b.before = kalman.walks(b.estimates(), dt_s, self._models), b.mean.copy()
+        b.walks = kalman.walks(b.estimates(), dt_s, self._models)
         b.set_estimates(kalman.predict(b.estimates(), dt_s, self._models))
         b.orientation_var = b.orientation_var + c.heading_density * dt_s
-        b.frames = b.frames + 1
+        b.frames = b.frames + ~b.slow
 
     def _usable(self, observations: tuple[Observation, ...]) -> Seen:
         c = self.config
@@ -115,6 +179,9 @@ class Tracker:
         ]
         seen = Seen.of(used, [self._labels.number(o.label) for o in used], [self._upstream_number(o.id) for o in used])
         seen.cov += np.eye(3) * c.min_measurement_sigma_m**2
+        b, missing = self._bank, len(self._labels) - self._bank.label_votes.shape[1]
+        if missing:
+            b.label_votes, b.late_votes = (np.pad(v, ((0, 0), (0, missing))) for v in (b.label_votes, b.late_votes))
         return seen
 
     def _upstream_number(self, upstream_id: str) -> int:
@@ -122,6 +189,23 @@ class Tracker:
 
     def _associate(self, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (P, 2) of track and observation, and their evidence (P,): high scores first, then low ones."""
+        pairs, evidence = self._associate_by_score(seen)
+        if self._slow_lane:
+            more, more_evidence = self._associate_unnamed(seen, pairs)
+            pairs, evidence = np.concatenate([pairs, more]), np.concatenate([evidence, more_evidence])
+        return pairs, evidence
+
+    def _associate_unnamed(self, seen: Seen, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of what is left: tracks that the slow lane alone has seen match labels of any group."""
+        b = self._bank
+        tracks = b.slow & (b.label_votes.sum(axis=1) == 0)
+        part = seen.score >= self.config.high_score
+        tracks[pairs[:, 0]], part[pairs[:, 1]] = False, False
+        if not (tracks.any() and part.any()):
+            return np.zeros((0, 2), int), np.zeros(0)
+        return self._assign(np.flatnonzero(tracks), seen, np.flatnonzero(part), across_groups=True)
+
+    def _associate_by_score(self, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
         b, c = self._bank, self.config
         high = np.flatnonzero(seen.score >= c.high_score)
         low = np.flatnonzero(seen.score < c.high_score)
@@ -133,45 +217,138 @@ class Tracker:
         second, second_evidence = self._assign(np.flatnonzero(left), seen, low)
         return np.concatenate([first, second]), np.concatenate([first_evidence, second_evidence])
 
-    def _assign(self, tracks: np.ndarray, seen: Seen, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        names = ("model_mean", "model_cov", "model_weight", "label", "size", "upstream")
-        arrays = {n: getattr(self._bank, n)[tracks] for n in names}
-        pairs, evidence = association.assign(arrays, seen.association_arrays(part), self.config)
+    def _assign(
+        self, tracks: np.ndarray, seen: Seen, part: np.ndarray, across_groups: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        fields = ("model_mean", "model_cov", "model_weight", "label", "size", "upstream", "box")
+        arrays = {n: getattr(self._bank, n)[tracks] for n in fields}
+        if across_groups:
+            arrays["box"] = np.full((len(tracks), 4), np.nan)
+        pairs, evidence = association.assign(arrays, seen.association_arrays(part), self.config, across_groups)
         return np.stack([tracks[pairs[:, 0]], part[pairs[:, 1]]], axis=1), evidence
 
     def _correct(self, seen: Seen, pairs: np.ndarray, evidence: np.ndarray, stamp_s: float) -> None:
-        b, c = self._bank, self.config
+        b = self._bank
         i, j = pairs.T
         b.observed = np.zeros(len(b), bool)
         b.observed[i] = True
-        b.misses = np.where(b.observed, 0, b.misses + 1)
         b.box, b.score = np.full((len(b), 4), np.nan), np.zeros(len(b))
+        if self._slow_lane:
+            corrected = np.isfinite(b.late_score)
+            b.score[corrected] = b.late_score[corrected]
+            b.observed, b.late_score = b.observed | corrected, np.full(len(b), np.nan)
+        b.misses = np.where(b.observed, 0, b.misses + 1)
         if len(i):
-            dt_s = stamp_s - b.last_s[i]
+            before = b.cov[i, :3, :3]
             b.set_estimates(kalman.update(b.estimates(i), seen.position[j], seen.cov[j]), i)
             b.noise[i] = seen.cov[j]
+            if self._slow_lane:
+                self._share_systematic_error(i, before)
             b.box[i], b.score[i] = seen.box[j], seen.score[j]
-            b.score_mean[i] += (seen.score[j] - b.score_mean[i]) / np.minimum(b.hits[i] + 1, c.size_memory)
-            b.score_least[i] = np.minimum(b.score_least[i], seen.score[j])
-            self._correct_size(seen, i, j)
-            b.hits[i] += 1
-            b.evidence[i] += evidence
-            b.last_s[i] = stamp_s
+            self._take_up(seen, i, j, evidence, stamp_s, seen.orientation_sigma[j])
             b.upstream[i] = np.where(seen.upstream[j] >= 0, seen.upstream[j], b.upstream[i])
-            is_moving = kalman.moving(b.mean[i], b.cov[i], c.heading_motion_speed_mps, c.moving_sigmas)
-            b.orientation[i], b.orientation_var[i], b.votes[i] = heading.update(
-                b.orientation[i],
-                b.orientation_var[i],
-                b.votes[i],
-                seen.orientation[j],
-                seen.orientation_sigma[j],
-                b.mean[i, 3:],
-                is_moving,
-                c.heading_motion_weight,
-                np.exp(-dt_s / c.heading_vote_s),
-            )
-            for row, column in pairs:
-                self._vote_label(row, seen.names[column], seen.score[column])
+            b.label_votes[i, seen.label[j, 0]] += seen.score[j]
+            b.label[i] = self._labels.pairs(names.elected(b.label_votes[i], b.label[i, 0]))
+            b.name[i] = b.label[i, 0]
+            if self._slow_lane:
+                self._rename(i[np.isfinite(b.late_s[i])])
+
+    def _take_up(
+        self, seen: Seen, i: np.ndarray, j: np.ndarray, evidence: np.ndarray, stamp_s: float, sigma_rad: np.ndarray
+    ) -> None:
+        """Scores, sizes and headings; `stamp_s` is when they were seen, `sigma_rad` (P,) of the headings."""
+        b, c = self._bank, self.config
+        b.score_mean[i] += (seen.score[j] - b.score_mean[i]) / np.minimum(b.hits[i] + 1, c.size_memory)
+        b.score_least[i] = np.minimum(b.score_least[i], seen.score[j])
+        self._correct_size(seen, i, j)
+        b.hits[i] += 1
+        b.evidence[i] += evidence
+        dt_s = np.maximum(stamp_s - b.last_s[i], 0.0)
+        b.last_s[i] = np.maximum(b.last_s[i], stamp_s)
+        is_moving = kalman.moving(b.mean[i], b.cov[i], c.heading_motion_speed_mps, c.moving_sigmas)
+        b.orientation[i], b.orientation_var[i], b.votes[i] = heading.update(
+            b.orientation[i],
+            b.orientation_var[i],
+            b.votes[i],
+            seen.orientation[j],
+            sigma_rad,
+            b.mean[i, 3:],
+            is_moving,
+            c.heading_motion_weight,
+            np.exp(-dt_s / c.heading_vote_s),
+        )
+
+    def _moved_by_late(
+        self,
+        seen: Seen,
+        past: late.Past,
+        pairs: np.ndarray,
+        anchored: np.ndarray,
+        then: kalman.Estimates | None,
+        stamp_s: float,
+    ) -> np.ndarray:
+        """Corrects the states of now; returns the gains (P, 3, 3) on the positions."""
+        b = self._bank
+        gain = np.zeros((len(pairs), 3, 3))
+        place = np.full(len(b), -1)
+        place[anchored] = np.arange(len(anchored))
+        in_order = place[pairs[:, 0]] >= 0
+        i, j = pairs[~in_order].T
+        if len(i):
+            measured = seen.position[j], seen.cov[j]
+            new, gain[~in_order] = late.update(b.estimates(i), b.mean[i], past.take(i), *measured)
+            b.set_estimates(new, i)
+        i, j = pairs[in_order].T
+        if len(i):
+            before = then.take(place[i])
+            after = kalman.update(before, seen.position[j], seen.cov[j])
+            self._anchors.keep(b.key[i], stamp_s, after)
+            b.set_estimates(self._anchors.moved(after, self._newest_s - stamp_s), i)
+            P, Q = (e.combined()[1][:, :3, :3] for e in (before, after))
+            gain[in_order] = np.eye(3) - np.swapaxes(np.linalg.solve(P, Q), -1, -2)
+        return gain
+
+    def _correct_late(
+        self, seen: Seen, pairs: np.ndarray, evidence: np.ndarray, stamp_s: float, gain: np.ndarray
+    ) -> None:
+        b, c = self._bank, self.config
+        i, j = pairs.T
+        if not len(i):
+            return
+        left, gained = np.eye(3) - gain, gain @ seen.cov[j] @ np.swapaxes(gain, -1, -2)
+        b.noise[i] = left @ b.noise[i] @ np.swapaxes(left, -1, -2) + gained
+        b.fast_share[i] = left @ b.fast_share[i]
+        b.late_noise[i] = left @ b.late_noise[i] @ np.swapaxes(left, -1, -2) + gained
+        turned_since = c.heading_density * (self._newest_s - stamp_s)
+        self._take_up(seen, i, j, evidence, stamp_s, np.sqrt(seen.orientation_sigma[j] ** 2 + turned_since))
+        b.late_s[i], b.late_score[i] = np.maximum(b.late_s[i], stamp_s), seen.score[j]
+        b.observed = b.observed.copy()  # samples of the newest frame hold the old one
+        b.observed[i], b.misses[i] = True, 0
+        b.late_votes[i, seen.label[j, 0]] += seen.score[j]
+        self._rename(i)
+
+    def _share_systematic_error(self, i: np.ndarray, before: np.ndarray) -> None:
+        """A late observation takes the fast lane's systematic error out; each fast one brings a part of it back.
+
+        Args:
+            i: (P,) tracks that the fast lane has just corrected; `noise` is that of its observations.
+            before: (P, 3, 3) covariances of their positions before.
+        """
+        b = self._bank
+        late_ones = np.isfinite(b.late_s[i])
+        i, before = i[late_ones], before[late_ones]
+        if len(i):
+            left = np.swapaxes(np.linalg.solve(before, b.cov[i, :3, :3]), -1, -2)
+            share = np.eye(3) - left @ (np.eye(3) - b.fast_share[i])
+            b.late_noise[i] = left @ b.late_noise[i] @ np.swapaxes(left, -1, -2)
+            b.noise[i] = share @ b.noise[i] @ np.swapaxes(share, -1, -2) + b.late_noise[i]
+            b.fast_share[i] = share
+
+    def _rename(self, i: np.ndarray) -> None:
+        """Names tracks (P,) by what both lanes call them."""
+        b = self._bank
+        votes = names.shared(b.label_votes[i], b.late_votes[i], self.config.late_label_weight)
+        b.name[i] = names.elected(votes, b.name[i])
 
     def _correct_size(self, seen: Seen, i: np.ndarray, j: np.ndarray) -> None:
         """Running mean with steps clipped to 20 %, so that one wrong box does not change the size."""
@@ -186,32 +363,21 @@ class Tracker:
             step = np.clip(measured[given & known] - old, -0.2 * old, 0.2 * old)
             b.size[again] = old + step / b.size_count[again, None]
 
-    def _vote_label(self, row: int, name: str, score: float) -> None:
-        """Adds a vote; the label changes when another one has clearly more."""
-        b = self._bank
-        votes = self._label_votes[int(b.key[row])]
-        votes[name] = votes.get(name, 0.0) + float(score)
-        if len(votes) > 1:
-            held = self._labels.name(b.label[row, 0])
-            best = max(votes, key=lambda n: (votes[n], n == held))
-            if votes[best] > 1.2 * votes[held]:
-                b.label[row] = self._labels.number(best)
-
     def _label(self, row: int) -> str:
-        return self._labels.name(self._bank.label[row, 0])
+        return self._labels.name(self._bank.name[row])
 
     def _end_tentative(self) -> None:
         b, c = self._bank, self.config
         spare = c.confirm_window - c.confirm_hits
         thin = (b.frames >= c.confirm_window) & (b.hits * c.confirm_window < c.confirm_hits * b.frames)
-        self._drop(~b.confirmed & ((b.misses > spare) | thin))
+        self._drop(~b.confirmed & ((b.misses > spare) | thin) & ~b.slow)
 
     def _drop(self, gone: np.ndarray) -> None:
         b = self._bank
         if gone.any():
             for key in b.key[gone].tolist():
-                self._label_votes.pop(key, None)
                 self._pending.pop(key, None)
+                self._anchors.drop(key)
             b.keep(~gone)
 
     def _begin(self, seen: Seen, pairs: np.ndarray, stamp_s: float) -> None:
@@ -235,12 +401,45 @@ class Tracker:
             chosen.append(j)
             taken_at.append(seen.position[j])
             taken_group.append(seen.label[j, 1])
+        if chosen:
+            j = np.array(sorted(chosen), int)
+            self._append(seen, j, kalman.birth(seen.position[j], seen.cov[j], self._models), stamp_s)
+
+    def _begin_late(self, seen: Seen, past: late.Past, pairs: np.ndarray, stamp_s: float) -> None:
+        """Begins tracks of what matches no track and is not the same thing as one, at the time it was seen."""
+        b, c = self._bank, self.config
+        free = seen.score >= c.high_score
+        free[pairs[:, 1]] = False
+        free = np.flatnonzero(free)
+        overlap = association.overlaps_px(past.box, seen.box[free]) >= 0.5
+        chosen: list[int] = []
+        for at, j in enumerate(free.tolist()):
+            known = np.isfinite(seen.size[j]).all()
+            width = np.min(seen.size[j, :2]) if known else 2 * np.sqrt(np.trace(seen.cov[j]) / 3)
+            places = np.concatenate([past.position_m, seen.position[chosen]])
+            groups = np.concatenate([b.label[:, 1], seen.label[chosen, 1]])
+            with np.errstate(invalid="ignore"):
+                ratio = np.log(np.concatenate([b.size, seen.size[chosen]]) / seen.size[j]) / c.size_log_sigma
+            like = (groups == seen.label[j, 1]) | ~(np.einsum("ni,ni->n", ratio, ratio) > c.size_penalty_max)
+            near = np.linalg.norm(places - seen.position[j], axis=1) < c.birth_exclusion * width
+            if np.any(near & like) or np.any(overlap[:, at]) or len(b) + len(chosen) >= c.max_tracks:
+                continue
+            chosen.append(j)
         if not chosen:
             return
-        j = np.array(sorted(chosen), int)
-        n = len(j)
-        born = kalman.birth(seen.position[j], seen.cov[j], self._models)
+        j = np.array(chosen)
+        born = kalman.birth(seen.position[j], seen.cov[j], self._late_models)
+        self._append(seen, j, self._anchors.moved(born, self._newest_s - stamp_s), stamp_s, slow=True)
+        self._anchors.keep(self._bank.key[-len(j) :], stamp_s, born)
+
+    def _append(self, seen: Seen, j: np.ndarray, born: kalman.Estimates, stamp_s: float, slow: bool = False) -> None:
+        """Adds tracks of the observations `j` (n,) that were seen at `stamp_s`."""
+        b, c, n = self._bank, self.config, len(j)
         mean, cov = born.combined()
+        since_s = np.nextafter(self._newest_s, np.inf) if slow else stamp_s
+        turned_since = c.heading_density * (self._newest_s - stamp_s) if slow else 0.0
+        votes = np.zeros((n, len(self._labels)))
+        votes[np.arange(n), seen.label[j, 0]] = seen.score[j]
         known = np.isfinite(seen.orientation[j]).all(axis=1)
         key = self._next_key + np.arange(n)
         self._next_key += n
@@ -252,7 +451,7 @@ class Tracker:
             cov=cov,
             noise=seen.cov[j],
             orientation=np.where(known[:, None], seen.orientation[j], np.nan),
-            orientation_var=np.where(known, seen.orientation_sigma[j] ** 2, np.nan),
+            orientation_var=np.where(known, seen.orientation_sigma[j] ** 2 + turned_since, np.nan),
             votes=np.where(known[:, None], 1.0, 0.0) * np.ones((n, 2)),
             size=seen.size[j],
             size_count=np.isfinite(seen.size[j]).all(axis=1).astype(float),
@@ -261,6 +460,9 @@ class Tracker:
             score_mean=seen.score[j],
             score_least=seen.score[j],
             label=seen.label[j],
+            label_votes=votes * (not slow),
+            late_votes=votes * slow,
+            name=seen.label[j, 0],
             upstream=seen.upstream[j],
             first_s=np.full(n, stamp_s),
             last_s=np.full(n, stamp_s),
@@ -272,6 +474,12 @@ class Tracker:
             confirmed=np.zeros(n, bool),
             serial=np.zeros(n, int),
             key=key,
+            since_s=np.full(n, since_s),
+            slow=np.full(n, slow),
+            late_s=np.full(n, stamp_s if slow else -np.inf),
+            late_score=seen.score[j] if slow else np.full(n, np.nan),
+            fast_share=np.zeros((n, 3, 3)) + np.eye(3) * (not slow),
+            late_noise=seen.cov[j] * slow,
             state_cov=smoothing.packed(cov),
             walk=np.zeros((n, 2), np.float32),
             walks=np.zeros((n, len(self._models), 2)),
@@ -280,14 +488,13 @@ class Tracker:
             lag_position=np.zeros((n, *b.lag_position.shape[1:])),
             lag_cov=np.zeros((n, *b.lag_cov.shape[1:])),
         )
-        for number, column in zip(key.tolist(), j, strict=True):
-            self._label_votes[number] = {seen.names[column]: float(seen.score[column])}
+        for number in key.tolist():
             self._pending[number] = []
 
     def _smooth(self, stamp_s: float) -> Finals:
         """Corrects the samples within the lag by this frame, and returns those of confirmed tracks that are final."""
         b, lag_s = self._bank, self.config.smoothing_lag_s
-        old = b.first_s < stamp_s
+        old = b.since_s < stamp_s
         if old.any():
             b.walk = np.einsum("nk,nks->ns", b.model_weight, b.walks).astype(np.float32)
             dt_s = np.full(len(b), stamp_s - self._newest_s)
@@ -300,7 +507,7 @@ class Tracker:
         finals = Finals([], [], [], [])
         for slot in range(done):
             age, cov = len(self._lag_stamps_s) - slot, smoothing.packed(b.lag_cov[:, slot])
-            for row in np.flatnonzero(b.first_s <= self._lag_stamps_s[slot]).tolist():
+            for row in np.flatnonzero(b.since_s <= self._lag_stamps_s[slot]).tolist():
                 if b.confirmed[row]:
                     finals.ids.append(str(b.serial[row]))
                     finals.ages.append(age)
@@ -336,7 +543,9 @@ class Tracker:
             & (b.score_least >= c.sure_score)
             & (b.evidence >= c.confirm_evidence / 2)
         )
-        earned = (earned | sure) & ~b.confirmed & b.observed
+        twice = b.slow & (b.hits >= c.late_confirm_hits) & (b.score_mean >= c.confirm_score)
+        twice &= b.evidence >= c.confirm_evidence / 2
+        earned = (earned | sure | twice) & ~b.confirmed & b.observed
         parts = []
         for row in np.flatnonzero(earned):
             b.confirmed[row], b.serial[row] = True, self._next_serial
@@ -348,7 +557,11 @@ class Tracker:
                 part.ids[0], part.labels[0] = samples.ids[row], samples.labels[row]
                 parts.append(part)
         for row in np.flatnonzero(~b.confirmed):
-            self._pending[int(b.key[row])].append((samples, int(row)))
+            waiting = self._pending[int(b.key[row])]
+            waiting.append((samples, int(row)))
+            if b.slow[row]:
+                # The slow lane may take long to confirm it; no more is kept than may become final meanwhile.
+                del waiting[: -len(self._lag_stamps_s)]
         return TrackSamples.joined([*parts, samples.take(np.flatnonzero(b.confirmed))])
 
     def _honest_covariances(self) -> np.ndarray:
