@@ -160,7 +160,7 @@ class Perception:
                 log.warning("perception: %s failed", add.__name__[5:], exc_info=True)
             if part is not self._odometry:
                 _reset(part)
-        if add is self._add_detections:
+        if add == self._add_detections:
             # The detections that came with the frame are not what was asked for.
             return changed(frame, detections=())
         return frame
