@@ -348,8 +348,9 @@ def _thing_depths(z, off, side, size_lwh_m, config) -> tuple[np.ndarray, float]:
 def _mode(counts, index, off, least, config) -> int:
     """The bin of the thing's surface: the strongest, or a nearer one that is centred in the box or nearly as strong."""
     strongest = int(np.argmax(counts))
-    peaks = counts >= np.maximum(np.append(counts[1:], 0), np.insert(counts[:-1], 0, 0))
-    for mode in np.flatnonzero(peaks[:strongest] & (counts[:strongest] >= least)):
+    for mode in np.flatnonzero(counts[:strongest] >= least):
+        if counts[mode] < counts[mode + 1] or (mode > 0 and counts[mode] < counts[mode - 1]):
+            continue
         if counts[mode] >= config.near_rival * counts[strongest]:
             return int(mode)
         middle = off[np.searchsorted(index, mode - 1) : np.searchsorted(index, mode + 1, "right")].mean(axis=0)
