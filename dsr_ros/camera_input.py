@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,10 +13,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from dsr_core.geometry.camera import Camera
 from dsr_core.geometry.lifting import LiftingConfig
 from dsr_core.geometry.registration import Registrar
+from dsr_core.geometry.tf_tree import TransformUnavailable
+from dsr_core.perception.backends import changed
 from dsr_core.perception.lift import LiftConfig
 from dsr_core.sources import ros_messages
-from dsr_core.sources.assemble import AssemblyConfig, FrameAssembler
+from dsr_core.sources.assemble import BASE_FRAMES, AssemblyConfig, FrameAssembler
 from dsr_core.sources.by_stamp import ByStamp
+from dsr_core.values import Frame
 from dsr_ros import parameters, qos, tf, validate, vision
 from dsr_ros.diagnostics import Meter
 from dsr_ros.msg import DetectionArray
@@ -60,7 +64,8 @@ class CameraInput:
             camera_frame=self.topics.camera_frame,
             pair_tolerance_s=s.pair_tolerance_s,
             max_wait_s=s.max_wait_s,
-            fallback=s.odom_fallback,
+            # Another world would only be found where nothing moves in it: the root of the static transforms.
+            fallback=s.odom_fallback and (self.perception.poses == "given" or bool(s.odom_topic)),
             viewer_frames=tuple(f.strip().lstrip("/") for f in s.viewer_frames if f.strip()),
         )
         self.stereo = StereoPair(s.pair_tolerance_s) if self._topic("right") else None
@@ -293,6 +298,22 @@ class CameraInput:
         if silent_s > 2.0:
             return f"{self.name}: nothing has come on {t.detections_topic} for {silent_s:.1f} s"
         return self._why_nothing_placed() if self._flat else ""
+
+    @property
+    def poses_by_pictures(self) -> bool:
+        """Whether frames without a pose get one by what the camera sees."""
+        return self.perception.poses != "given"
+
+    def with_base(self, frame: Frame) -> Frame:
+        """A frame whose base is where its camera's mounting puts it, where only the camera's pose is known."""
+        if frame.T_world_base is not None or frame.T_world_camera is None:
+            return frame
+        base, mounts = self.assembler.config.base_frame, self.assembler.buffer
+        for name in (base,) if base else BASE_FRAMES:
+            with contextlib.suppress(TransformUnavailable):
+                T_camera_base = mounts.lookup(self.assembler.camera_frame, name, frame.stamp_ns)
+                return changed(frame, T_world_base=frame.T_world_camera @ T_camera_base)
+        return frame
 
     def _why_nothing_seen(self) -> str:
         """What a detector of ours lacks, or ""."""

@@ -77,24 +77,37 @@ class CameraLanes:
         """How detections of a frame that has passed both are placed."""
         return self._slow.lift_config(self.fast_lift(base))
 
-    def for_slow(self, given: Frame, frame: Frame) -> Frame | None:
-        """What the slow lane gets of a frame, as it was given to the fast one and as it came out of it.
+    def for_fast(self, frame: Frame) -> Frame:
+        """What is placed at once of a frame that has passed the fast lane.
+
+        Where only the slow lane tells how far things are, what has no range waits for it: a guess, taken again and
+        again, would be believed. The frame goes on, for its pose; things are then tracked at the slow lane's rate.
+        """
+        if self._slow is None or not self._slow.adds_depth or not frame.detections or frame.depth_m is not None:
+            return frame
+        known = () if self._guesses else tuple(d for d in frame.detections if d.position_camera_m is not None)
+        return frame if len(known) == len(frame.detections) else changed(frame, detections=known)
+
+    @property
+    def _guesses(self) -> bool:
+        """Whether a detector of ours places things in frames without depth."""
+        return self._fast is not None and self._fast.detects
+
+    def for_slow(self, frame: Frame) -> Frame | None:
+        """What the slow lane gets of a frame that has passed the fast one.
 
         None for a frame without a pose: what is late must be placed in the world of its time. Where the slow lane makes
         depth itself, detections lose the place that a detector of ours guessed without any.
         """
         if frame.T_world_camera is None or not self.slow.wants(frame.stamp_ns):
             return None
-        guessed = self._fast is not None and self._fast.detects and frame.depth_m is None
         fields = {}
         if self._slow.detects:
             fields["detections"] = ()
-        elif self._slow.adds_depth and guessed:
+        elif self._slow.adds_depth and self._guesses and frame.depth_m is None:
             fields["detections"] = tuple(map(_unplaced, frame.detections))
         if self._slow.adds_depth:
             fields["depth_m"] = None
-        elif frame.depth_m is None and given.depth_m is not None:
-            fields["depth_m"] = given.depth_m
         return changed(frame, **fields) if fields else frame
 
     def why_nothing(self) -> str:

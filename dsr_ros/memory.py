@@ -2,6 +2,7 @@
 
 Publishes `tracks`, `markers` and (where vision_msgs is installed) `tracks_vision`; serves `ask`, `ask_long`,
 `get_tracks`, `~/reset` and `~/save_scene`. A step back of the clock or of the stamps clears the memory and says so.
+What slow networks say of an earlier frame comes on `late_observations` and corrects what is known from then on.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
 import dsr_core
-from dsr_core.errors import DeclineError, DsrError, QueryError
+from dsr_core.errors import DeclineError, DsrError, QueryError, TrackingError
 from dsr_core.language.config import LanguageConfig, LanguageModelConfig
 from dsr_core.language.embedding import load_embedder
 from dsr_core.language.resolve import names_there
@@ -24,6 +26,7 @@ from dsr_core.pipeline import WorldConfig, WorldModel
 from dsr_core.reasoning.answer import Answer, Declined
 from dsr_core.reasoning.rules import RobustRules
 from dsr_core.sources.base import BACKWARD_JUMP_NS
+from dsr_core.values import FrameObservations
 from dsr_ros import convert, parameters, qos, validate
 from dsr_ros.ask_long import AskLongServer
 from dsr_ros.diagnostics import ERROR, OK, WARN, Meter
@@ -36,6 +39,8 @@ from dsr_ros.vision import TracksOut
 
 #: A reading ends by itself when its time is over; this is for what no timeout reaches (a name server).
 _READING_SLACK_S = 1.0
+#: Late observations that may wait for the frame they belong to: the two topics' order is not kept.
+_MOST_EARLY = 20
 
 
 class MemoryNode(DsrNode):
@@ -61,7 +66,9 @@ class MemoryNode(DsrNode):
         self.meter = Meter(time.monotonic_ns)
         self.markers = Markers()
         self._last_markers_ns = self._last_tracks_ns = 0
-        self.last_clear = ""
+        self.last_clear = self.last_late = ""
+        self.late = 0
+        self._early: deque[FrameObservations] = deque(maxlen=_MOST_EARLY)
         self.asked = self.declined = 0
         self.readings = Readings(self._language_model(), self._wake)
         self.language = LanguageConfig(name_embedding=s.name_embedding)
@@ -93,6 +100,9 @@ class MemoryNode(DsrNode):
         subscription = self.create_subscription(
             DetectionArray, "observations", self.guarded(self._on_observations, "observations"), qos.observations()
         )
+        late = self.create_subscription(
+            DetectionArray, "late_observations", self.guarded(self._on_late, "late_observations"), qos.observations()
+        )
         services = [
             # A question that a language model reads waits without keeping other callbacks waiting.
             self.create_service(Ask, "ask", self._on_ask, callback_group=self._asking),
@@ -103,6 +113,7 @@ class MemoryNode(DsrNode):
         self._ask_long = AskLongServer(self)
         self._entities = [
             (self.destroy_subscription, subscription),
+            (self.destroy_subscription, late),
             *((self.destroy_service, s) for s in services),
             (self.destroy_publisher, tracks),
             (self.destroy_publisher, markers),
@@ -130,8 +141,37 @@ class MemoryNode(DsrNode):
             self.clear(f"stamps jumped back by {(newest_ns - stamp_ns) * 1e-9:.3f} s")
         self.model.step(convert.observations_from_message(message))
         self.meter.tick(stamp_ns)
+        while self._early and self._early[0].stamp_ns <= stamp_ns:
+            self._correct(self._early.popleft())
         self._publish(stamp_ns)
         self._ask_long.advance()
+
+    def _on_late(self, message: DetectionArray) -> None:
+        stamp_ns = validate.header(message.header, "late_observations")
+        newest_ns, frame_id = self.model.newest_ns, message.header.frame_id
+        if newest_ns is not None and frame_id != self.model.world_frame:
+            self._leave_late(f"they are given in {frame_id!r}, the memory is in {self.model.world_frame!r}")
+            return
+        frame = convert.observations_from_message(message)
+        if newest_ns is None or stamp_ns <= newest_ns:
+            self._correct(frame)
+        elif stamp_ns - newest_ns <= BACKWARD_JUMP_NS:
+            self._early.append(frame)
+        else:
+            self._leave_late(f"they are {(stamp_ns - newest_ns) * 1e-9:.3f} s newer than the newest frame")
+
+    def _correct(self, frame: FrameObservations) -> None:
+        try:
+            self.model.correct(frame)
+        except TrackingError as error:
+            self._leave_late(str(error))
+            return
+        self.late += 1
+
+    def _leave_late(self, reason: str) -> None:
+        """Counts late observations that cannot be used; reasons hold numbers, so the newest one is kept beside."""
+        self.last_late = reason
+        self.count("late observations that cannot be used (too old, or of another world)")
 
     def _check_world_frame(self, frame_id: str) -> None:
         """The observer may have settled on another frame than the parameter's (say map, where there is no odom)."""
@@ -143,6 +183,7 @@ class MemoryNode(DsrNode):
             f"observations are given in {frame_id!r}, not in {self.model.world_frame!r}; {frame_id!r} is used"
         )
         self.model = WorldModel(self.model.config, frame_id)
+        self._early.clear()
 
     def _publish(self, stamp_ns: int) -> None:
         # Without listeners once a second is enough for those who come later and get the last message.
@@ -174,6 +215,7 @@ class MemoryNode(DsrNode):
         self.last_clear = reason
         self.counts["memory cleared"] += 1
         self.model.clear()
+        self._early.clear()
         self._last_markers_ns = self._last_tracks_ns = 0
         self._markers_out.publish(self.markers.clear(self.model.world_frame))
 
@@ -344,6 +386,8 @@ class MemoryNode(DsrNode):
             "declined": self.declined,
             "last clear": self.last_clear or "-",
         }
+        if self.late or self.last_late:
+            values |= {"late corrections": self.late, "last late observations left out": self.last_late or "-"}
         level = OK if not why else WARN if self.meter.count else ERROR
         return level, why or f"{len(model.tracks())} tracks", values
 

@@ -199,7 +199,8 @@ class ObserverNode(DsrNode):
             except DsrError as error:
                 self.count(f"{camera.name}: frame dropped: {error}")
         for reason, number in assembler.counts.items():
-            self.count(f"{camera.name}: {reason}", number - before.get(reason, 0))
+            if not (camera.poses_by_pictures and reason.startswith("frames without a pose:")):
+                self.count(f"{camera.name}: {reason}", number - before.get(reason, 0))
         for note in assembler.notes:
             self.get_logger().warning(f"{camera.name}: {note}")
         assembler.notes.clear()
@@ -213,7 +214,7 @@ class ObserverNode(DsrNode):
         self._entered_ns[camera.name] = frame.stamp_ns
         lane = self.lanes[camera.name].fast
         if lane is None:
-            self._leave(camera, frame, frame)
+            self._leave(camera, frame)
             return
         if frame.camera is None and camera.detects:
             self.count(f"{camera.name}: frames without a calibration (no camera_info on {camera.topics.info_topic})")
@@ -253,18 +254,20 @@ class ObserverNode(DsrNode):
         if failed:
             self._release()
         else:
-            self._leave(camera, outcome.given, outcome.frame)
+            self._leave(camera, outcome.frame)
 
-    def _leave(self, camera: CameraInput, given: Frame, frame: Frame) -> None:
+    def _leave(self, camera: CameraInput, frame: Frame) -> None:
         """A frame that has all that the fast lane adds: placed, and offered to the slow lane."""
         lanes = self.lanes[camera.name]
-        observed = self._observe(camera, frame, lanes.fast_lift(camera.lift))
+        if camera.poses_by_pictures:
+            frame = camera.with_base(frame)
+        observed = self._observe(camera, lanes.for_fast(frame), lanes.fast_lift(camera.lift))
         if observed is not None:
             self.order.put(camera.name, observed.stamp_ns, observed)
         self._release()
         if lanes.slow is None:
             return
-        for_slow = lanes.for_slow(given, frame)
+        for_slow = lanes.for_slow(frame)
         if for_slow is not None:
             for_slow.depth_m  # noqa: B018  (made here, as in `_enter`)
             lanes.slow.put(for_slow)
