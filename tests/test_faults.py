@@ -57,6 +57,19 @@ def transform(parent, child, stamp_ns, T):
     )
 
 
+def view(things, s, camera=CAMERA):
+    """Depth (H, W) metres of plates at second s before a wall at 20 m, and the plates' boxes by name."""
+    width, height = camera.image_size
+    depth_m, boxes = np.full((height, width), 20.0, np.float32), {}
+    for label, place in things.items():
+        x, y, z = place(s) - [robot_x(s) + 0.2, 0.0, 1.0]
+        (u, v), half = camera.project([[-y, -z, x]])[0], camera.K[0, 0] * PLATE_M / 2 / x
+        boxes[label] = np.array([u - half, v - half, u + half, v + half])
+        x1, y1, x2, y2 = np.clip(np.rint(boxes[label]), 0, [width, height, width, height]).astype(int)
+        depth_m[y1:y2, x1:x2] = x
+    return depth_m, boxes
+
+
 class Robot:
     """A robot that drives along x, its camera, its detector and all that follows: assembler, lifting, world model."""
 
@@ -70,16 +83,8 @@ class Robot:
         self.assembler.put_camera(OPTICAL, CAMERA, stamp(0))
 
     def view(self, i, camera=CAMERA):
-        """Depth (H, W) metres and the boxes of what can be seen at step i."""
-        width, height = camera.image_size
-        depth_m, boxes = np.full((height, width), 20.0, np.float32), {}
-        for label, place in self.things.items():
-            x, y, z = place(0.1 * i) - [robot_x(0.1 * i) + 0.2, 0.0, 1.0]
-            (u, v), half = camera.project([[-y, -z, x]])[0], camera.K[0, 0] * PLATE_M / 2 / x
-            boxes[label] = np.array([u - half, v - half, u + half, v + half])
-            x1, y1, x2, y2 = np.clip(np.rint(boxes[label]), 0, [width, height, width, height]).astype(int)
-            depth_m[y1:y2, x1:x2] = x
-        return depth_m, boxes
+        """`view` at step i."""
+        return view(self.things, 0.1 * i, camera)
 
     def step(self, i, tf=True, depth=True, detections=True, camera=CAMERA, at_ns=None):
         """Sends what belongs to step i and works on what is complete."""
