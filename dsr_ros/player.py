@@ -51,6 +51,7 @@ class Player(Node):
         reliable: Offer reliable QoS (serves best-effort subscribers as well).
         timeout_s: Longest wait for subscribers, and for one frame in lock-step.
         topics: Only these topics; empty: all.
+        step_on: Topic whose messages make the frames that lock-step waits for; "": the detections.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Player(Node):
         reliable: bool = True,
         timeout_s: float = 15.0,
         topics: tuple[str, ...] = (),
+        step_on: str = "",
         name: str = "player",
         **kwargs,
     ):
@@ -87,9 +89,12 @@ class Player(Node):
             self._publishers_by_topic[topic] = self.create_publisher(message_class, topic, qos.replay(static, reliable))
         if not self._kinds:
             raise SourceError(f"{bag} holds nothing to play; topics there: {self._bag.topics_text()}")
-        self._frame_topics = [t for t, kind in self._kinds.items() if kind in _FRAME_TYPES]
+        if step_on and step_on not in self._kinds:
+            raise SourceError(f"{step_on!r} is not played; topics there: {self._bag.topics_text()}")
+        # What makes the frames: detections, or the images that a detector of ours looks at.
+        self._frame_topics = [step_on] if step_on else [t for t, kind in self._kinds.items() if kind in _FRAME_TYPES]
         if lockstep and not self._frame_topics:
-            self.get_logger().warning("the bag has no detections: nothing to keep step with")
+            self.get_logger().warning("the bag has no detections: nothing to keep step with (see --step-on)")
             self.lockstep = False
         self._clock = self.create_publisher(Clock, "/clock", qos.clock())
         self._clock_ns = 0
@@ -217,6 +222,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--start", type=float, default=0.0, help="seconds from the bag's beginning")
     p.add_argument("--end", type=float, default=float("inf"), help="seconds from the bag's beginning")
     p.add_argument("--lockstep", type=_yes, default=False, help="true: wait for the tracks of each frame")
+    p.add_argument("--step-on", default="", help="lock-step: topic that makes the frames; default: the detections")
     p.add_argument("--reliability", choices=qos.RELIABILITY, default="reliable", help="QoS that is offered")
     p.add_argument("--timeout", type=float, default=15.0, help="longest wait for subscribers and for a frame, seconds")
     p.add_argument("--topics", nargs="*", default=[], help="only these topics")
@@ -246,6 +252,7 @@ def main(args: list[str] | None = None) -> int:
             given.reliability == "reliable",
             given.timeout,
             tuple(given.topics),
+            given.step_on,
         )
     except DsrError as error:
         print(f"player: {error}", file=sys.stderr)

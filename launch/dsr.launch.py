@@ -22,6 +22,12 @@ ARGUMENTS = [
     ("color_topic", "/camera/color/image_raw", "colour image; raw or compressed, whichever is published"),
     ("depth_topic", "/camera/depth/image_raw", "depth image; raw or compressedDepth, whichever is published"),
     ("info_topic", "/camera/color/camera_info", "calibration of the image that boxes refer to"),
+    ("detector", "external", "external (detections_topic), embedded, grounding_dino, sam2 or sam3 (the colour image)"),
+    ("names", "", "what grounding_dino, sam2 and sam3 look for: person,forklift"),
+    ("depth_source", "sensor", "sensor (depth_topic), or depth_anything, pi3, depth_anything_3 (the colour image)"),
+    ("slow_detector", "external", "the same, in a lane whose results come late and correct the memory"),
+    ("slow_names", "", "what that one looks for"),
+    ("slow_depth_source", "sensor", "where depth comes from in that lane"),
     ("odom_topic", "", "nav_msgs/Odometry, for robots without TF from base to world_frame"),
     ("tf_topic", "/tf", "transforms (give tf for robots that have their own in their namespace)"),
     ("tf_static_topic", "/tf_static", "static transforms"),
@@ -49,8 +55,12 @@ def generate_launch_description():
     both = {name: given[name] for name in ("use_sim_time", "reliability", "world_frame", "autostart")}
     camera = {
         f"camera.{name}": given[name]
-        for name in ("detections_topic", "detections_type", "color_topic", "depth_topic", "info_topic")
-    }
+        for name in (
+            "detections_topic", "detections_type", "color_topic", "depth_topic", "info_topic",
+            "detector", "names", "depth_source",
+        )
+    }  # fmt: skip
+    camera |= {f"camera.slow.{name}": given[f"slow_{name}"] for name in ("detector", "names", "depth_source")}
     return LaunchDescription(
         [DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in ARGUMENTS]
         + [

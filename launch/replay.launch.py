@@ -17,26 +17,38 @@ ARGUMENTS = [
     ("start", "0.0", "seconds from the bag's beginning"),
     ("end", "inf", "seconds from the bag's beginning"),
     ("lockstep", "true", "true: every frame is waited for, so that each run gives the same answers"),
+    ("step_on", "", "topic whose messages are waited for in lock-step; empty: the detections"),
     ("namespace", "dsr", "namespace of the nodes"),
     ("reliability", "reliable", "QoS of sensor topics: reliable, so that nothing is lost, or best_effort"),
     ("use_sim_time", "true", "the nodes take the time from the player's /clock"),
+    ("detector", "external", "as for dsr.launch.py; for all but external, give step_on the colour images' topic"),
+    ("names", "", "what grounding_dino, sam2 and sam3 look for: person,forklift"),
+    ("depth_source", "sensor", "as for dsr.launch.py"),
+    ("slow_detector", "external", "the same, in a lane whose results come late and correct the memory"),
+    ("slow_names", "", "what that one looks for"),
+    ("slow_depth_source", "sensor", "where depth comes from in that lane"),
 ]
+#: Handed on to dsr.launch.py.
+_NODES = (
+    "namespace", "reliability", "use_sim_time",
+    "detector", "names", "depth_source", "slow_detector", "slow_names", "slow_depth_source",
+)  # fmt: skip
 
 
 def generate_launch_description():
     given = {name: LaunchConfiguration(name) for name, _, _ in ARGUMENTS}
-    player = [f"--{name}" for name in ("bag", "rate", "loop", "start", "end", "lockstep", "reliability")]
+    player = [f"--{name}" for name in ("bag", "rate", "loop", "start", "end", "lockstep", "step-on", "reliability")]
     profile = str(_SHARE / "config" / "fastdds_images.xml")
     names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
     arguments = []
     for option in player:
-        arguments += [option, given[option[2:]]]
+        arguments += [option, given[option[2:].replace("-", "_")]]
     return LaunchDescription(
         [DeclareLaunchArgument(n, default_value=default, description=text) for n, default, text in ARGUMENTS]
         + [
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(_SHARE / "launch" / "dsr.launch.py")),
-                launch_arguments=[(n, given[n]) for n in ("namespace", "reliability", "use_sim_time")],
+                launch_arguments=[(n, given[n]) for n in _NODES],
             ),
             Node(
                 package="dsr_ros",

@@ -13,6 +13,7 @@ from ros_helpers import wait_until
 
 from dsr_core.errors import GeometryError
 from dsr_core.values import Frame
+from dsr_ros.in_order import InOrder
 from dsr_ros.lane import Lane
 
 
@@ -202,3 +203,29 @@ def test_the_state_is_told(lane_of):
     lane.put(Frame(4_000_000_000))
     wait_until(lambda: lane.occupied)
     wait_until(lambda: lane.status()["front busy share"] > state["front busy share"])
+
+
+def test_results_of_different_speed_go_on_in_order():
+    order = InOrder(longest_s=2.0)
+    order.put("fast", 10, "a")
+    assert order.take() == [("fast", "a")], "nothing is at work"
+    for stamp in (20, 40):
+        order.begin("slow", stamp)
+    for stamp, item in ((15, "b"), (20, "c"), (30, "d")):
+        order.put("fast", stamp, item)
+    assert order.take() == [("fast", "b")]
+    order.end("slow", 20)
+    order.put("slow", 20, "e")
+    assert order.take() == [("fast", "c"), ("slow", "e"), ("fast", "d")]
+    order.put("fast", 50, "f")
+    order.put("fast", 2_000_000_041, "g")
+    assert order.take() == [("fast", "f"), ("fast", "g")], "nobody waits for ever"
+    order.put("fast", 2_000_000_042, "h")
+    order.end("slow", 40)
+    order.end("slow", 40)
+    order.begin("slow", 2_000_000_000)
+    order.put("fast", 2_000_000_042, "i")
+    assert order.take() == []
+    order.forget("fast")
+    order.forget("slow")
+    assert order.take() == []
