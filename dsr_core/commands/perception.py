@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 
 from dsr_core.commands.common import open_recording, show_progress
@@ -93,7 +94,9 @@ class Looker:
             return source
         if self._loaded is None or self._loaded[0] != config:
             rest = replace(config, depth="sensor") if reconstruct else config
-            self._loaded = config, load(rest), load_reconstructor(config) if reconstruct else None
+            # Some packages announce what they load on stdout, where JSON may be wanted alone.
+            with redirect_stdout(sys.stderr):
+                self._loaded = config, load(rest), load_reconstructor(config) if reconstruct else None
             if self._loaded[1].missing:
                 print(f"dsr {self._args.verb}: {self._loaded[1].missing}", file=sys.stderr)
         _, perception, reconstructor = self._loaded
