@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dsr_core.perception.backends import Perception, PerceptionConfig, changed, load
+from dsr_core.perception.bearing import is_bearing
 from dsr_core.perception.lift import LiftConfig
 from dsr_core.values import Detection, Frame
 from dsr_ros.lane import Lane, Outcome
@@ -77,16 +78,21 @@ class CameraLanes:
         """How detections of a frame that has passed both are placed."""
         return self._slow.lift_config(self.fast_lift(base))
 
-    def for_fast(self, frame: Frame) -> Frame:
-        """What is placed at once of a frame that has passed the fast lane.
+    def for_fast(self, frame: Frame) -> tuple[Frame, int]:
+        """What is placed at once of a frame that has passed the fast lane, and how many detections are left out.
 
-        Where only the slow lane tells how far things are, what has no range waits for it: a guess, taken again and
-        again, would be believed. The frame goes on, for its pose; things are then tracked at the slow lane's rate.
+        A range that is not known must not be guessed: taken again and again, a guess would be believed. Where the slow
+        lane tells how far things are, they wait for it, and are tracked at its rate; the frame goes on for its pose.
         """
-        if self._slow is None or not self._slow.adds_depth or not frame.detections or frame.depth_m is not None:
-            return frame
-        known = () if self._guesses else tuple(d for d in frame.detections if d.position_camera_m is not None)
-        return frame if len(known) == len(frame.detections) else changed(frame, detections=known)
+        if not frame.detections or frame.depth_m is not None:
+            return frame, 0
+        if self._slow is not None and self._slow.adds_depth:
+            known = () if self._guesses else tuple(d for d in frame.detections if d.position_camera_m is not None)
+            return changed(frame, detections=known), 0
+        if not self._guesses:
+            return frame, 0
+        known = tuple(d for d in frame.detections if d.position_camera_m is None or not is_bearing(d))
+        return changed(frame, detections=known), len(frame.detections) - len(known)
 
     @property
     def _guesses(self) -> bool:

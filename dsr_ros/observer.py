@@ -10,6 +10,7 @@ jobs; what its slow lane says goes out on `late_observations`. Networks never ru
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -88,6 +89,8 @@ class ObserverNode(DsrNode):
 
     def cleanup(self) -> None:
         self.cameras, self.lanes = [], {}
+        # Networks take gigabytes, and lanes and cameras refer to each other.
+        gc.collect()
 
     def start(self) -> None:
         s = self.settings
@@ -261,7 +264,9 @@ class ObserverNode(DsrNode):
         lanes = self.lanes[camera.name]
         if camera.poses_by_pictures:
             frame = camera.with_base(frame)
-        observed = self._observe(camera, lanes.for_fast(frame), lanes.fast_lift(camera.lift))
+        at_once, left_out = lanes.for_fast(frame)
+        self.count(f"{camera.name}: detections left out: their range is not known (no depth)", left_out)
+        observed = self._observe(camera, at_once, lanes.fast_lift(camera.lift))
         if observed is not None:
             self.order.put(camera.name, observed.stamp_ns, observed)
         self._release()

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+import weakref
 from collections import Counter
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from tf2_msgs.msg import TFMessage
 
 from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
+from dsr_core.perception.bearing import on_ray
 from dsr_core.sources.bag_file import BagFile
 from dsr_core.values import Detection
 from dsr_ros import camera_lanes, convert, image, qos
@@ -281,6 +283,12 @@ def test_a_node_stops_in_time_while_a_network_is_at_work(peer, networks):
     rig.number = itertools.count(1000)
     wait_until(lambda: rig.send() and time.sleep(0.05) is None and seen, 10, lambda: dict(observer.counts))
     assert stamps(seen)[0] >= START_NS + 1000 * STEP_NS
+    loaded.clear()
+    gone = weakref.ref(network)
+    network = None
+    assert observer.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert observer.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    assert gone() is None, "a network that nobody runs takes no memory"
 
 
 # -- the slow lane ---------------------------------------------------------------------------------------------------
@@ -523,6 +531,50 @@ def test_a_replay_through_the_embedded_detector(tmp_path):
         answer = peer.ask("is the table moving?")
         assert answer.declined_code in ("", "AMBIGUOUS_OBJECT", "TOO_UNCERTAIN"), answer.json
         assert graph.alive() and "Traceback" not in graph.output()
+
+
+def test_a_range_that_is_not_known_is_not_guessed(peer, networks):
+    """Without depth a body that is seen whole is placed by its size; of the rest only the bearing is known."""
+    wanted, _ = networks
+
+    def say(frame):
+        ray = np.array([0.0, 0.0, 1.0])
+        whole = Detection("person", 0.9, box_at(0.0), None, 4 * ray, np.diag([0.1, 0.1, 1.44]))
+        return replace(frame, detections=(whole, on_ray(Detection("chair", 0.9, box_at(0.4)), frame.camera)))
+
+    wanted["embedded"] = {"say": say}
+    topics = Rig.topics(peer) | {"camera__depth_topic": ""}
+    observer = peer.add(ObserverNode, reliability="reliable", camera__detector="embedded", **topics)
+    seen = peer.listen(DetectionArray, "observations")
+    rig = Rig(peer).images(depth=False)
+    for _ in range(5):
+        rig.send()
+    wait_until(lambda: len(seen) == 5, 10, lambda: f"5 frames; {len(seen)}, {dict(observer.counts)}")
+    assert all(labels(m) == ["person"] for m in seen)
+    assert observer.counts["camera: detections left out: their range is not known (no depth)"] == 5
+
+
+def test_a_real_network_in_the_slow_lane(peer, tmp_path):
+    """SAM 3's real code with random weights, loaded from a folder: what it sees is random, that it goes on is not."""
+    pytest.importorskip("transformers", reason="network backends need transformers: run tools/setup.sh")
+    from test_sam3_video import segmenter
+    from tiny_networks import sam3_video
+
+    segmenter(sam3_video()).save(tmp_path)
+    settings = {"camera__slow__detector": "sam3", "camera__slow__names": "red mug, chair"}
+    settings |= {"camera__slow__weights": f"sam3={tmp_path}", "camera__slow__device": "cpu"}
+    observer = peer.add(ObserverNode, reliability="reliable", **settings, **Rig.topics(peer))
+    assert observer.lanes["camera"]._slow.config.names == ("red mug", "chair")
+    seen = peer.listen(DetectionArray, "observations")
+    late = peer.listen(DetectionArray, "late_observations")
+    rig = Rig(peer, detections=True).images()
+    wait_until(lambda: len(observer.cameras[0].assembler.paired) == 2, 10)
+    rgb = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    for _ in range(3):
+        rig.send(rgb, box=box_at(0.0), label="plate")
+    wait_until(lambda: len(seen) == 3 and len(late) == 3, 20, lambda: f"{len(seen)} {len(late)} {observer.counts}")
+    assert {label for m in late for label in labels(m)} <= {"red mug", "chair"}
+    assert all(labels(m) == ["plate"] for m in seen) and observer.lanes["camera"].slow.failed == 0
 
 
 def test_what_lanes_need_is_not_started_where_nothing_asks_for_it(peer):
