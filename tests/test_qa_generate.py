@@ -16,6 +16,7 @@ from dsr_core.qa.references import References
 from dsr_core.reasoning.agents import Agent
 from dsr_core.reasoning.kinds.published import source_stamps
 from dsr_core.reasoning.query import Query
+from dsr_core.scene import Scene
 from tests.data import shared
 from tests.random_scenes import random_scene
 
@@ -192,6 +193,35 @@ def test_a_scene_without_anything_gives_nothing_and_says_why(simulated):
     assert candidates(replace(simulated, tracks={}), QaConfig(), 0, "a", drops=drops) == []
     assert sum(drops.values()) == len(TEMPLATE_TYPES) * QaConfig().max_failures
     assert {reason for _, reason in drops} <= {"nothing observed long enough", "no heading"}
+
+
+@pytest.mark.parametrize("config", [QaConfig(rules="dsr"), QaConfig(style="mllm4d")])
+def test_a_scene_of_one_frame_gives_nothing(config):
+    drops = Counter()
+    assert candidates(Scene(stamps_s=[0.0]), config, 0, "a", drops=drops) == []
+    assert set(drops.values()) == {1} and {reason for _, reason in drops} == {"NOT_OBSERVED"}
+
+
+@pytest.mark.parametrize("rules", ["robust", "dsr"])
+@pytest.mark.parametrize("missing", ["camera", "everything known of the ego", "boxes", "headings"])
+def test_scenes_that_lack_something(missing, rules):
+    scene = random_scene(3)
+    if missing == "camera":
+        scene = replace(scene, T_world_camera=None)
+    elif missing == "everything known of the ego":
+        scene = replace(scene, T_world_camera=None, T_world_base=None)
+    elif missing == "headings":
+        tracks = {i: replace(t, orientations_xyzw=None) for i, t in scene.tracks.items()}
+        scene = replace(scene, tracks=tracks)
+    found = candidates(scene, QaConfig(per_scene=40, rules=rules), 0, "a")
+    assert found
+    for c in found:
+        answer = ask(scene, c.question, rules=rules)
+        assert tuple(s.label for s in answer.states) == c.labels, c.question
+        if missing == "headings":
+            assert c.viewer == "camera" and c.kind != "orientation"
+        if missing.startswith("everything"):
+            assert "camera" not in (c.viewer, *c.things)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+from dsr_core.errors import DeclineError
 from dsr_core.language.choices import MAX_OPTION_CHARACTERS
 from dsr_core.qa.config import QaConfig
 from dsr_core.qa.item import TEMPLATE_TYPES, Candidate
@@ -46,11 +47,14 @@ def candidates(
         At most `config.per_scene` questions, no two with the same text.
     """
     rng = random.Random(f"{seed}\n{name}")
-    if config.style == "mllm4d":
-        make, types = TaskMaker(scene, config, rng, name, video_id), TASK_TYPES
-    else:
-        make, types = TemplateMaker(scene, config, rng, name, video_id), TEMPLATE_TYPES
-    return balanced(make, types, config, rng, Counter() if drops is None else drops)
+    drops = Counter() if drops is None else drops
+    style, types = (TaskMaker, TASK_TYPES) if config.style == "mllm4d" else (TemplateMaker, TEMPLATE_TYPES)
+    try:
+        make = style(scene, config, rng, name, video_id)
+    except DeclineError as error:  # too few frames to sample
+        drops.update({(type_, error.code): 1 for type_ in types})
+        return []
+    return balanced(make, types, config, rng, drops)
 
 
 def balanced(

@@ -48,7 +48,7 @@ class References:
         has_boxes = any(np.isfinite(t.boxes_px).all(axis=1).any() for t in scene.tracks.values())
         self.by_boxes = config.refer == "boxes" or (config.refer == "auto" and has_boxes)
         self._known: dict[tuple, Reference | str] = {}
-        self._fitting: dict[str, list[Track]] = {}
+        self._fitting: dict[str, _Boxes] = {}
 
     def of(self, agent: Agent, at_s: float, when: str, any_time: bool = False) -> Reference | str:
         """Words for an agent at a time, or the reason why there are none.
@@ -77,34 +77,32 @@ class References:
         return Reference(name, NO_BOX) if found is not None and found.track is track else "name not readable"
 
     def _box(self, track: Track, at_s: float, when: str, any_time: bool) -> Reference | str:
-        known = np.flatnonzero(
-            np.isfinite(track.boxes_px).all(axis=1) & (np.abs(track.stamps_s - at_s) <= MAX_BOX_GAP_S)
-        )
+        near = _near(track, at_s)
+        boxes = track.boxes_px[near]
+        known = np.flatnonzero(np.isfinite(boxes).all(axis=1))
         if not len(known):
             return "no box"
         size = track.image_size or self._scene.image_size
         if size is None:
             return "image size not known"
-        row = known[np.abs(track.stamps_s[known] - at_s).argmin()]
-        x1, y1, x2, y2 = (
-            round(min(max(v, 0.0), s)) for v, s in zip(track.boxes_px[row].tolist(), (*size, *size), strict=True)
-        )
+        row = known[np.abs(track.stamps_s[near][known] - at_s).argmin()]
+        corners = zip(boxes[row].tolist(), (*size, *size), strict=True)
+        x1, y1, x2, y2 = box = tuple(round(min(max(v, 0.0), limit)) for v, limit in corners)
         if min(x2 - x1, y2 - y1) < max(self._min_box_px, 1.0):
             return "box too small"
         words = spoken(track.label)
         label = _label_read(words)
         if label is None:
             return "label not readable"
-        who = {"box": [x1, y1, x2, y2], "label": label}
-        near = self._fit(label)
+        who = {"box": list(box), "label": label}
         if not any_time:
             who["at"] = at_s
-            near = [t for t in near if t.stamps_s[0] - MAX_BOX_GAP_S <= at_s <= t.stamps_s[-1] + MAX_BOX_GAP_S]
+        others = self._fitting_to(label).overlapping(box, None if any_time else at_s)
         try:
-            found = by_box(self._scene, who, near, None)
+            found = by_box(self._scene, who, others, None)
         except DeclineError:
             return "box not identifying"
-        if found.track is not track:
+        if found.name != track.id:
             return "box not identifying"
         width, height = size
         place = (
@@ -113,12 +111,44 @@ class References:
             math.log((x2 - x1) / width),
             math.log((y2 - y1) / height),
         )
-        return Reference(with_box(words, (x1, y1, x2, y2), when), place, (int(width), int(height)))
+        return Reference(with_box(words, box, when), place, (int(width), int(height)))
 
-    def _fit(self, label: str) -> list[Track]:
+    def _fitting_to(self, label: str) -> _Boxes:
         if label not in self._fitting:
-            self._fitting[label] = fitting_tracks(self._scene, label)
+            self._fitting[label] = _Boxes(fitting_tracks(self._scene, label))
         return self._fitting[label]
+
+
+class _Boxes:
+    """The boxes of some tracks in the order of time, to find quickly those near a box at a time."""
+
+    def __init__(self, tracks: list[Track]):
+        self.tracks = tracks
+        known = [np.isfinite(t.boxes_px).all(axis=1) for t in tracks]
+        stamps = np.concatenate([t.stamps_s[k] for t, k in zip(tracks, known, strict=True)])
+        order = np.argsort(stamps, kind="stable")
+        self._stamps = stamps[order]
+        self._boxes = np.concatenate([t.boxes_px[k] for t, k in zip(tracks, known, strict=True)])[order]
+        self._owners = np.repeat(np.arange(len(tracks)), [int(k.sum()) for k in known])[order]
+
+    def overlapping(self, box: tuple[int, ...], at_s: float | None) -> list[Track]:
+        """The tracks with a box that overlaps the given one around a time, cut to that time; None: at any time.
+
+        No other track can be the one that the box names.
+        """
+        lo, hi = 0, len(self._stamps)
+        if at_s is not None:
+            lo, hi = self._stamps.searchsorted((at_s - MAX_BOX_GAP_S - 1e-9, at_s + MAX_BOX_GAP_S + 1e-9))
+        x1, y1, x2, y2 = self._boxes[lo:hi].T
+        meets = (x1 < box[2]) & (x2 > box[0]) & (y1 < box[3]) & (y2 > box[1])
+        found = [self.tracks[i] for i in sorted(set(self._owners[lo:hi][meets].tolist()))]
+        return found if at_s is None else [track[_near(track, at_s)] for track in found]
+
+
+def _near(track: Track, at_s: float) -> slice:
+    """The samples from which a box is taken for a time."""
+    lo, hi = track.stamps_s.searchsorted((at_s - MAX_BOX_GAP_S, at_s + MAX_BOX_GAP_S + 1e-12))
+    return slice(int(lo), int(hi))
 
 
 def spoken(label: str) -> str:

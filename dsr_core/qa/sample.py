@@ -19,6 +19,7 @@ from dsr_core.scene import Scene, Track
 #: Of a scene with more stretches of observation only so many, the longest ones, are drawn from.
 MAX_STRETCHES = 400
 _LENGTH_BINS = 3
+_REDRAWS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class Draft:
         subject, other: The one or two things. viewer: Whose eyes.
         absolute: Whether the viewpoint is held fixed, then at `at_s` (seconds, one decimal).
         window_s: (start, end) seconds with one decimal, None for predictions.
-        length_bin: Of the window's length, for `Sampler.tell`.
+        first, length_bin: Which stretch and which length of the window were drawn, for `Sampler.tell`.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Draft:
     absolute: bool
     at_s: float | None
     window_s: tuple[float, float] | None
+    first: int = 0
     length_bin: int = 0
 
 
@@ -80,6 +82,7 @@ class Sampler:
         fronts = np.zeros(len(ids), bool)
         fronts[oriented] = True
         self._viewers = [np.flatnonzero(row & fronts).tolist() for row in together]
+        self._luck: dict[tuple[str, int], list[int]] = {}
         self._won: dict[tuple[str, bool], list[list[int]]] = {}
 
     def draw(self, kind: str, absolute: bool) -> Draft | str:
@@ -88,9 +91,9 @@ class Sampler:
         if kind == "orientation":
             if not self._oriented:
                 return "no heading"
-            first = rng.choices(self._oriented, cum_weights=self._oriented_weights)[0]
+            first = self._lucky(kind, self._oriented, self._oriented_weights)
         elif self.stretches:
-            first = rng.choices(range(len(self.stretches)), cum_weights=self._all)[0]
+            first = self._lucky(kind, range(len(self.stretches)), self._all)
         else:
             return "nothing observed long enough"
         subject, other, together = self.stretches[first], None, [self.stretches[first]]
@@ -125,13 +128,23 @@ class Sampler:
         if absolute and at_s is None:
             return "viewer not seen before"
         names = subject.agent, None if other is None else other.agent, viewer.agent
-        return Draft(kind, *names, absolute, at_s, window, length_bin)
+        return Draft(kind, *names, absolute, at_s, window, first, length_bin)
 
     def tell(self, draft: Draft, kept: bool) -> None:
-        """Says whether a draft became a question: lengths of windows that do so are drawn more often."""
-        won = self._wins(draft.kind, draft.absolute)[draft.length_bin]
-        won[0] += kept
-        won[1] += 1
+        """Says whether a draft became a question: things and lengths of windows that do so are drawn more often."""
+        luck = self._luck.setdefault((draft.kind, draft.first), [0, 0])
+        for won in (luck, self._wins(draft.kind, draft.absolute)[draft.length_bin]):
+            won[0] += kept
+            won[1] += 1
+
+    def _lucky(self, kind: str, which, weights: list[float]) -> int:
+        """One of the stretches; one whose questions failed so far is passed over the more often the more it did."""
+        for _ in range(_REDRAWS):
+            first = self._rng.choices(which, cum_weights=weights)[0]
+            kept, tries = self._luck.get((kind, first), (0, 0))
+            if self._rng.random() * (tries + 2.0) < kept + 2.0:
+                break
+        return first
 
     def _viewer(self, first: int, kind: str, absolute: bool, things: list[Stretch]) -> Stretch | None:
         """The camera or a thing with a heading; nobody sees its own speed, heading or way from its own moving frame."""
