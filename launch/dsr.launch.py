@@ -21,6 +21,7 @@ ARGUMENTS = [
     ("detections_type", "dsr", "dsr, vision_msgs_2d or vision_msgs_3d"),
     ("color_topic", "/camera/color/image_raw", "colour image; raw or compressed, whichever is published"),
     ("depth_topic", "/camera/depth/image_raw", "depth image; raw or compressedDepth, whichever is published"),
+    ("right_topic", "", "rectified right image of a stereo camera, whose left one is color_topic: makes the depth"),
     ("info_topic", "/camera/color/camera_info", "calibration of the image that boxes refer to"),
     ("detector", "external", "external (detections_topic), embedded, grounding_dino, sam2 or sam3 (the colour image)"),
     ("names", "", "what grounding_dino, sam2 and sam3 look for: person,forklift"),
@@ -56,7 +57,7 @@ def generate_launch_description():
     camera = {
         f"camera.{name}": given[name]
         for name in (
-            "detections_topic", "detections_type", "color_topic", "depth_topic", "info_topic",
+            "detections_topic", "detections_type", "color_topic", "depth_topic", "right_topic", "info_topic",
             "detector", "names", "depth_source",
         )
     }  # fmt: skip

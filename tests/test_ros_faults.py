@@ -217,6 +217,10 @@ def test_what_stops_is_named_declined_and_comes_back(world, silent, texts):
         assert not past.declined_code and world.age_s(past) > STALE_S, past.json
         assert convert.from_time(world.tracks[-1].header.stamp) < stopped_ns + 700_000_000
         assert {t.id for t in world.tracks[-1].tracks} <= ids
+        if silent == {"depth"}:
+            world.peer.node.destroy_publisher(world.robot.depth)
+            world.wait_for_why("no node publishes /faults_robot/depth")
+            world.robot.depth = world.peer.publisher(Image, "/faults_robot/depth")
     world.wait_until_well()
     assert world.graph.alive()
 

@@ -212,3 +212,12 @@ def test_a_stereo_robot_tracks_at_the_right_distance_after_all_that_may_be_wrong
         answer = peer.ask("how far is the cube from the camera?")
         assert not answer.declined_code and answer.value == pytest.approx(MIDDLE_M, abs=0.1), answer.json
         told("image_rect")
+
+
+def test_a_right_image_without_a_left_one_is_refused(tmp_path):
+    with Graph(tmp_path, "half") as graph:
+        process = graph.start("observer", camera__right_topic="/right/image_rect", camera__color_topic="")
+        assert process.wait(20) == 1
+        assert (
+            "camera.color_topic is empty" in graph.output() and "the left image is the colour image" in graph.output()
+        )
