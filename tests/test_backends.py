@@ -1,11 +1,12 @@
 """Perceptions: every choice loaded from folders of tiny networks, frames filled in, and what cannot be said counted."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dsr_core.errors import GeometryError, ModelError
+from dsr_core.errors import DependencyError, GeometryError, ModelError
 from dsr_core.geometry import transforms as tf
 from dsr_core.geometry.camera import Camera
 from dsr_core.geometry.lifting import DepthNoise
@@ -182,6 +183,15 @@ def test_all_that_is_missing_is_told_at_once_with_licences(tmp_path, monkeypatch
     ):
         assert part in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_sam2s_authors_needs_their_package(tmp_path, weights, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sam2", None)
+    (tmp_path / "sam2.1_hiera_tiny.pt").write_bytes(b"")
+    for source in (tmp_path, tmp_path / "sam2.1_hiera_tiny.pt"):
+        named = weights | {"sam2": str(source)}
+        with pytest.raises(DependencyError, match="pip install --no-deps sam2"):
+            load(PerceptionConfig(detector="sam2", names=("chair",), weights=named, device="cpu"))
 
 
 # -- frames ------------------------------------------------------------------------------------------------------------

@@ -358,15 +358,21 @@ class _Loader:
             sam3 = self._try(lambda: make(self._config.names, source, **self._common))
             return None if sam3 is None else _Pictures(sam3.step, sam3.reset)
         dino = self._try(self._grounding_dino)
-        if name == "grounding_dino":
-            return None if dino is None else _Pictures(dino.detect)
-        from dsr_core.perception.segment import sam2_video
+        found = dino if name == "grounding_dino" else self._try(lambda: self._sam2(dino))
+        if found is None:
+            return None
+        return _Pictures(found.detect) if name == "grounding_dino" else _Pictures(found.step, found.reset)
+
+    def _sam2(self, dino):
+        """SAM 2 by transformers, or by its authors' package where the weights are a checkpoint of theirs (.pt)."""
+        from dsr_core.perception.segment import prompted, sam2_package, sam2_video
 
         source = self._source("sam2", sam2_video.DEFAULT)
-        rules = sam2_video.Sam2Config(interval=self._config.interval)
-        make = sam2_video.Sam2VideoSegmenter.from_pretrained
-        sam2 = self._try(lambda: make(dino, source, rules, **self._common))
-        return None if sam2 is None else _Pictures(sam2.step, sam2.reset)
+        path = Path(source).expanduser()
+        is_checkpoint = path.suffix == ".pt" or (any(path.glob("*.pt")) and not (path / "config.json").is_file())
+        segmenter = sam2_package.Sam2PackageSegmenter if is_checkpoint else sam2_video.Sam2VideoSegmenter
+        rules = prompted.Sam2Config(interval=self._config.interval)
+        return segmenter.from_pretrained(dino, source, rules, **self._common)
 
     def _grounding_dino(self):
         from dsr_core.perception.detect import grounding_dino
