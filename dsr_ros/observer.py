@@ -208,7 +208,10 @@ class ObserverNode(DsrNode):
             self.get_logger().warning(f"{camera.name}: {note}")
         assembler.notes.clear()
         for frame in frames:
-            self._enter(camera, frame)
+            try:
+                self._enter(camera, frame)
+            except DsrError as error:  # its depth image cannot be used; the others go on
+                self.count(f"{camera.name}: frame dropped: {error}")
 
     def _enter(self, camera: CameraInput, frame: Frame) -> None:
         """A whole frame: into the fast lane where there is one."""
@@ -266,7 +269,9 @@ class ObserverNode(DsrNode):
             frame = camera.with_base(frame)
         at_once, left_out = lanes.for_fast(frame)
         self.count(f"{camera.name}: detections left out: their range is not known (no depth)", left_out)
-        observed = self._observe(camera, at_once, lanes.fast_lift(camera.lift))
+        # Without any of what was seen, it would say that nothing was there.
+        useless = left_out and not at_once.detections
+        observed = None if useless else self._observe(camera, at_once, lanes.fast_lift(camera.lift))
         if observed is not None:
             self.order.put(camera.name, observed.stamp_ns, observed)
         self._release()

@@ -533,6 +533,26 @@ def test_a_replay_through_the_embedded_detector(tmp_path):
         assert graph.alive() and "Traceback" not in graph.output()
 
 
+def test_depth_that_cannot_be_used_costs_its_frames(peer, networks):
+    wanted, _ = networks
+    wanted["embedded"] = {"say": sees("plate", box_at(0.0))}
+    observer = peer.add(ObserverNode, reliability="reliable", camera__detector="embedded", **Rig.topics(peer))
+    seen = peer.listen(DetectionArray, "observations")
+    rig = Rig(peer).images()
+    wait_until(lambda: len(observer.cameras[0].assembler.paired) == 2, 10)
+    sent = [rig.send() for _ in range(2)]
+    broken = packed_raw(picture(0.0)[0], "32FC1")
+    broken.data = broken.data[:100]
+    stamp = START_NS + next(rig.number) * STEP_NS
+    rig.tf.publish(TFMessage(transforms=[transform("odom", "base_link", stamp, np.eye(4))]))
+    rig.depth.publish(rig.header(broken, stamp))
+    rig.color.publish(rig.header(image.fill(Image(), np.zeros((HEIGHT, WIDTH, 3), np.uint8), "rgb8"), stamp))
+    sent += [rig.send() for _ in range(3)]
+    wait_until(lambda: len(seen) == 5, 10, lambda: f"5 frames; {len(seen)}, {dict(observer.counts)}")
+    assert stamps(seen) == sent and all(labels(m) == ["plate"] for m in seen)
+    assert any("frame dropped" in reason and "fills the message wrongly" in reason for reason in observer.counts)
+
+
 def test_a_range_that_is_not_known_is_not_guessed(peer, networks):
     """Without depth a body that is seen whole is placed by its size; of the rest only the bearing is known."""
     wanted, _ = networks
@@ -540,18 +560,20 @@ def test_a_range_that_is_not_known_is_not_guessed(peer, networks):
     def say(frame):
         ray = np.array([0.0, 0.0, 1.0])
         whole = Detection("person", 0.9, box_at(0.0), None, 4 * ray, np.diag([0.1, 0.1, 1.44]))
-        return replace(frame, detections=(whole, on_ray(Detection("chair", 0.9, box_at(0.4)), frame.camera)))
+        chair = on_ray(Detection("chair", 0.9, box_at(0.4)), frame.camera)
+        return replace(frame, detections=(whole, chair) if frame.stamp_ns < START_NS + 5 * STEP_NS else (chair,))
 
     wanted["embedded"] = {"say": say}
     topics = Rig.topics(peer) | {"camera__depth_topic": ""}
     observer = peer.add(ObserverNode, reliability="reliable", camera__detector="embedded", **topics)
     seen = peer.listen(DetectionArray, "observations")
     rig = Rig(peer).images(depth=False)
-    for _ in range(5):
+    for _ in range(8):
         rig.send()
-    wait_until(lambda: len(seen) == 5, 10, lambda: f"5 frames; {len(seen)}, {dict(observer.counts)}")
-    assert all(labels(m) == ["person"] for m in seen)
-    assert observer.counts["camera: detections left out: their range is not known (no depth)"] == 5
+    reason = "camera: detections left out: their range is not known (no depth)"
+    wait_until(lambda: observer.counts[reason] == 8, 10, lambda: f"8 frames; {len(seen)}, {dict(observer.counts)}")
+    wait_until(lambda: len(seen) == 5, 10)
+    assert all(labels(m) == ["person"] for m in seen), "and what is not placed is not taken for absent"
 
 
 def test_a_real_network_in_the_slow_lane(peer, tmp_path):
