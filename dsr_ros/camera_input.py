@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from dsr_core.geometry.camera import Camera
 from dsr_core.geometry.lifting import LiftingConfig
 from dsr_core.geometry.registration import Registrar
 from dsr_core.geometry.tf_tree import TransformUnavailable
@@ -18,7 +17,6 @@ from dsr_core.perception.backends import changed
 from dsr_core.perception.lift import LiftConfig
 from dsr_core.sources import ros_messages
 from dsr_core.sources.assemble import BASE_FRAMES, AssemblyConfig, FrameAssembler
-from dsr_core.sources.by_stamp import ByStamp
 from dsr_core.values import Frame
 from dsr_ros import parameters, qos, tf, validate, vision
 from dsr_ros.diagnostics import Meter
@@ -78,7 +76,6 @@ class CameraInput:
         streams += ["depth" if stream == "right" else stream for stream in self._image_streams]
         self.assembler = FrameAssembler(buffer, config, streams)
         self._registrar = Registrar(buffer.lookup)
-        self._depth_cameras: ByStamp[Camera] = ByStamp()
         # Only streams that somebody publishes are waited for.
         self.assembler.paired = ()
         self.meters = {stream: Meter(time.monotonic_ns) for stream in ("detections", "rgb", "depth", "right", "info")}
@@ -224,7 +221,7 @@ class CameraInput:
         depth_m, header = ros_messages.depth_from_image(message), message.header
         stamp_ns = ros_messages.stamp_ns(header.stamp)
         camera, frame = self.assembler.camera_at(stamp_ns), self.assembler.camera_frame
-        self._registrar.depth_camera = self._depth_cameras.at(stamp_ns)
+        self._registrar.depth_camera = self.assembler.depth_camera_at(stamp_ns)
         return self._registrar(depth_m, header.frame_id.lstrip("/"), stamp_ns, camera, frame)
 
     def _pair(self, side: str, stamp_ns: int, message: Image | CompressedImage) -> None:
@@ -252,7 +249,9 @@ class CameraInput:
 
     def _on_depth_info(self, message: CameraInfo) -> None:
         stamp_ns = ros_messages.stamp_ns(message.header.stamp)
-        self._take_info(message, self.topics.depth_info_topic, lambda camera: self._depth_cameras.put(stamp_ns, camera))
+        self._take_info(
+            message, self.topics.depth_info_topic, lambda camera: self.assembler.put_depth_camera(camera, stamp_ns)
+        )
 
     def _on_right_info(self, message: CameraInfo) -> None:
         self._take_info(message, self.topics.right_info_topic, lambda camera: self.stereo.put_info(message))

@@ -285,6 +285,19 @@ def test_a_new_calibration_holds_from_its_frame_on():
         assert answer.declined is None and answer.tracks == (track.id,), answer.answer
 
 
+def test_the_newest_calibration_outlives_a_jump_of_the_clock():
+    """Drivers say the same again: whoever waits for news hears of no calibration after the jump."""
+    robot = Robot()
+    robot.run(0, 20)
+    robot.assembler.put_camera(OPTICAL, FINE, stamp(20))
+    robot.run(20, 40, camera=FINE)
+    for i in range(40, 70):
+        robot.step(i, camera=FINE, at_ns=stamp(i) - 500 * 10**9)
+    assert robot.model.origin_ns < stamp(0) and robot.model.scene().image_size == FINE.image_size
+    # The thing stands in the way that its pixels say.
+    assert abs(robot.track("shelf").positions_world_m[-1][1] - THINGS["shelf"](0)[1]) < 0.1
+
+
 def test_depth_of_another_size_than_its_calibration_is_not_used():
     """The new images come, their camera_info does not: nothing is placed by the old one."""
     from dsr_core.geometry.registration import Registrar

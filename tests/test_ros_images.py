@@ -249,7 +249,7 @@ def test_unregistered_depth_is_moved_or_refused(peer):
         "a clear refusal",
     )
     peer.publisher(CameraInfo, f"{rig.prefix}/depth_info").publish(rig.header(camera_info(), stamp, "depth_frame"))
-    wait_until(lambda: rig.observer.cameras[0]._depth_cameras.newest is not None, 5)
+    wait_until(lambda: rig.observer.cameras[0].assembler.depth_camera_at(stamp) is not None, 5)
     moved = rig.send(packed_raw(shifted, "16UC1"), rig.stamp(), box, frame="depth_frame")
     assert position(moved) == pytest.approx(expected(0.4), abs=0.05)
 

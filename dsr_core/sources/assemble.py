@@ -95,6 +95,7 @@ class FrameAssembler:
         self.key_stream = next(s for s in ("detections", "rgb", "depth") if s in self.streams)
         self.paired = tuple(s for s in self.streams if s != self.key_stream)
         self._cameras: ByStamp[Camera] = ByStamp()
+        self._depth_cameras: ByStamp[Camera] = ByStamp()
         self.camera_frame = config.camera_frame
         self.world_frame = config.world_frame
         self.counts: Counter[str] = Counter()
@@ -146,6 +147,14 @@ class FrameAssembler:
         if not self.camera_frame:
             self.camera_frame = frame_id.lstrip("/")
 
+    def put_depth_camera(self, camera: Camera, stamp_ns: int = 0) -> None:
+        """Takes the intrinsics of depth images that are not registered, from `stamp_ns` (0: from now) on."""
+        self._depth_cameras.put(stamp_ns or self._newest_ns(), camera)
+
+    def depth_camera_at(self, stamp_ns: int) -> Camera | None:
+        """The intrinsics of a depth image of that stamp, None where none have come."""
+        return self._depth_cameras.at(stamp_ns + round(self.config.pair_tolerance_s * 1e9))
+
     def put_transforms(self, message, static: bool = False) -> None:
         """Takes a `tf2_msgs/TFMessage`; a transform that is no pose is counted."""
         for t in message.transforms:
@@ -179,6 +188,7 @@ class FrameAssembler:
             waiting.clear()
         self._newest.clear()
         self._cameras.restart()
+        self._depth_cameras.restart()
         self.buffer.clear()
         self._odometry.clear()
 

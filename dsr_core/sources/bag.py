@@ -16,14 +16,12 @@ import numpy as np
 from dsr_core.errors import GeometryError, SourceError
 from dsr_core.geometry import tf_tree
 from dsr_core.geometry import transforms as tf
-from dsr_core.geometry.camera import Camera
 from dsr_core.geometry.registration import Registrar
 from dsr_core.scene import Scene
 from dsr_core.sources import bag_topics, ros_messages
 from dsr_core.sources.assemble import BASE_FRAMES, WORLD_FRAMES, AssemblyConfig, FrameAssembler
 from dsr_core.sources.bag_file import BagFile, is_bag
 from dsr_core.sources.base import Source
-from dsr_core.sources.by_stamp import ByStamp
 from dsr_core.sources.grid import detections_from_grid
 from dsr_core.values import Frame
 
@@ -141,7 +139,6 @@ class Bag(Source):
         buffer = self._buffer()
         assembler, self._registrar = FrameAssembler(buffer, self.config, streams), Registrar(buffer.lookup)
         self._infos: dict[str, object] = {}
-        self._depth_cameras: ByStamp[Camera] = ByStamp()
         wanted = {
             found.detections,
             found.rgb,
@@ -209,14 +206,14 @@ class Bag(Source):
             camera = ros_messages.camera_from_info(message, "image_rect" in (found.rgb or found.depth))
             assembler.put_camera(message.header.frame_id, camera, stamp_ns)
         else:
-            self._depth_cameras.put(stamp_ns, ros_messages.camera_from_info(message, "image_rect" in found.depth))
+            assembler.put_depth_camera(ros_messages.camera_from_info(message, "image_rect" in found.depth), stamp_ns)
 
     def _depth(self, assembler: FrameAssembler, message, topic: str) -> np.ndarray:
         """A depth image as the colour camera sees it."""
         try:
             frame_id, stamp = message.header.frame_id.lstrip("/"), ros_messages.stamp_ns(message.header.stamp)
             depth_m = ros_messages.depth_from_image(message)
-            self._registrar.depth_camera = self._depth_cameras.at(stamp)
+            self._registrar.depth_camera = assembler.depth_camera_at(stamp)
             return self._registrar(depth_m, frame_id, stamp, assembler.camera_at(stamp), assembler.camera_frame)
         except (SourceError, GeometryError, tf_tree.TransformUnavailable) as error:
             raise SourceError(f"{self.path}, topic {topic!r}: {error}") from error
