@@ -78,6 +78,7 @@ def test_base_install_is_light_and_nothing_pins_a_robot():
         "vlm",
         "train",
         "sim",
+        "qa",
         "scale",
         "view",
         "names",
