@@ -120,6 +120,7 @@ def test_windows_of_published_rules_lie_on_the_published_samples(simulated):
         assert c.rules == "dsr"
         if c.type.endswith("dir_pred"):
             assert c.future_from_s == samples[29]
+            assert c.viewpoint["at"] is None or c.viewpoint["at"] <= c.future_from_s
             continue
         rows = [int(np.abs(samples - s).argmin()) for s in c.window]
         assert np.abs(samples[rows] - c.window).max() <= 0.05 + 1e-9

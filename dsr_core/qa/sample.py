@@ -117,7 +117,7 @@ class Sampler:
         start, end = max(s.start_s for s in together), min(s.end_s for s in together)
         if kind == "direction_prediction":
             window, length_bin = None, 0
-            latest = end
+            latest = min(end, self._grid.future_s)
         else:
             length_bin = self._length_bin(kind, absolute)
             window = self._grid.window(rng, start, end, kind, length_bin)
@@ -194,14 +194,16 @@ class Grid:
 
     Attributes:
         least_s: A shorter stretch holds no window.
+        future_s: What the published rules predict begins here; infinite for the robust rules.
     """
 
     def __init__(self, scene: Scene, config: QaConfig):
         self._samples = None
         shortest, longest = config.min_window_s, config.max_window_s
-        self.least_s = shortest
+        self.least_s, self.future_s = shortest, math.inf
         if config.rules == "dsr":
             self._samples = source_stamps(scene)[:-2]  # the last two are kept for prediction
+            self.future_s = float(self._samples[-1])
             self.least_s = 3.0 * float(np.median(np.diff(self._samples)))
         steps = np.linspace(math.log(shortest), math.log(longest), _LENGTH_BINS + 1)
         self._edges = [round(10 * math.exp(s)) for s in steps]
