@@ -204,6 +204,7 @@ def test_pictures_are_not_decoded_where_nothing_asks_for_them():
     frame = LazyFrame.make(never, never, stamp_ns=1, camera=CAMERA)
     assert load(PerceptionConfig()).step(frame) is frame
     moved = changed(frame, T_world_camera=LEVEL)
+    assert load(PerceptionConfig(poses="visual")).step(moved) is moved, "its pose is given"
     assert moved.T_world_camera is LEVEL and frame.T_world_camera is None
     with pytest.raises(AssertionError, match="decoded"):
         _ = moved.rgb
@@ -315,6 +316,17 @@ def test_frames_without_poses_get_them_by_visual_odometry(walk):
     assert [k for k in perception.counts if k.startswith("pose: too few corners")]
     perception.step(replace(walk[1], stamp_ns=2 * 10**9, depth_m=None))
     assert any("no depth_m" in reason for reason in perception.counts)
+
+
+def test_odometry_that_breaks_down_goes_on_in_the_same_world(walk, monkeypatch):
+    perception = load(PerceptionConfig(poses="visual"))
+    first = [perception.step(frame).T_world_camera for frame in walk[:3]]
+    with monkeypatch.context() as patch:
+        patch.setattr("cv2.calcOpticalFlowPyrLK", None)
+        assert perception.step(walk[3]).T_world_camera is None
+    after = perception.step(walk[4])
+    assert np.linalg.norm(after.T_world_camera[:3, 3] - first[2][:3, 3]) < 0.1, "what was missed is not known"
+    assert [reason for reason in perception.counts if reason.startswith("pose failed: TypeError")]
 
 
 def test_odometry_goes_on_from_the_last_pose_that_was_given(walk):

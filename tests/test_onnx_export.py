@@ -64,6 +64,14 @@ def test_grounding_dino(tmp_path):
         agree(path, inputs, [model(**inputs).pred_boxes])
 
 
+def test_depth_anything(tmp_path):
+    model = tiny.depth_anything()
+    inputs = {"pixel_values": torch.rand(1, 3, 98, 126)}
+    path = export_onnx(model, inputs, tmp_path / "depth.onnx")
+    with torch.inference_mode():
+        agree(path, inputs, [model(**inputs).predicted_depth])
+
+
 def test_what_cannot_be_exported_is_said(tmp_path):
     class Branches(torch.nn.Module):
         def forward(self, x):

@@ -116,9 +116,17 @@ class Perception:
                 " reset() where the clock jumped back"
             )
         self._newest_ns = frame.stamp_ns
+        needs_pose = self._odometry is not None and self._odometry.needs(frame)
+        out = self._filled(frame, needs_pose)
+        if self._odometry is not None and not needs_pose:
+            self._odometry.note(out)
+        return out
+
+    def _filled(self, frame: Frame, needs_pose: bool) -> Frame:
+        """The frame with what each part adds; its picture is not asked for where none does."""
         parts = [
             (self._add_depth, self._depth is not None and frame.depth_m is None, self._depth),
-            (self._add_pose, self._odometry is not None, self._odometry),
+            (self._add_pose, needs_pose, self._odometry),
             (self._add_detections, self._detector is not None, self._detector),
             (self._add_orientations, self._headings is not None, self._headings),
         ]
@@ -158,7 +166,9 @@ class Perception:
             text = " ".join(str(error).split())[:200]
             if self._count(f"{add.__name__[5:]} failed: {type(error).__name__}: {text}"):
                 log.warning("perception: %s failed", add.__name__[5:], exc_info=True)
-            if part is not self._odometry:
+            if part is self._odometry:
+                self._odometry.restart()  # in the same world
+            else:
                 _reset(part)
         if add == self._add_detections:
             # The detections that came with the frame are not what was asked for.
@@ -225,12 +235,17 @@ class _CameraPath:
         """Begins anew at the newest pose, in the same world."""
         self._anchor = self._odometry = None
 
+    def needs(self, frame: Frame) -> bool:
+        """Whether the pose of a frame is to be found here."""
+        return frame.T_world_camera is None or self._own_world
+
+    def note(self, frame: Frame) -> None:
+        """Takes up the pose that a frame was given."""
+        self._anchor, self._odometry, self._newest = frame, None, frame.T_world_camera
+
     def step(self, frame: Frame) -> tuple[Frame, str]:
-        """The frame with a camera pose, and "" or what is to be counted of it."""
+        """A frame that needs it with a camera pose, and "" or what is to be counted of it."""
         given = frame.T_world_camera
-        if given is not None and not self._own_world:
-            self._anchor, self._odometry, self._newest = frame, None, given
-            return frame, ""
         if self._odometry is None:
             self._own_world = self._own_world or self._newest is None
             self._odometry = VisualOdometry(self._config, self._newest)
@@ -255,7 +270,7 @@ class _CameraPath:
 
 
 def _can_follow(frame: Frame) -> bool:
-    return frame.depth_m is not None and frame.camera is not None
+    return frame.camera is not None and frame.depth_m is not None and frame.rgb is not None
 
 
 def changed(frame: Frame, **fields) -> Frame:
