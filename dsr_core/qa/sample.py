@@ -19,7 +19,7 @@ from dsr_core.scene import Scene, Track
 #: Of a scene with more stretches of observation only so many, the longest ones, are drawn from.
 MAX_STRETCHES = 400
 _LENGTH_BINS = 3
-_REDRAWS = 4
+_REDRAWS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Sampler:
         fronts = np.zeros(len(ids), bool)
         fronts[oriented] = True
         self._viewers = [np.flatnonzero(row & fronts).tolist() for row in together]
-        self._luck: dict[tuple[str, int], list[int]] = {}
+        self._luck: dict[tuple[str, bool, int], list[int]] = {}
         self._won: dict[tuple[str, bool], list[list[int]]] = {}
 
     def draw(self, kind: str, absolute: bool) -> Draft | str:
@@ -91,9 +91,9 @@ class Sampler:
         if kind == "orientation":
             if not self._oriented:
                 return "no heading"
-            first = self._lucky(kind, self._oriented, self._oriented_weights)
+            first = self._lucky(kind, absolute, self._oriented, self._oriented_weights)
         elif self.stretches:
-            first = self._lucky(kind, range(len(self.stretches)), self._all)
+            first = self._lucky(kind, absolute, range(len(self.stretches)), self._all)
         else:
             return "nothing observed long enough"
         subject, other, together = self.stretches[first], None, [self.stretches[first]]
@@ -132,17 +132,17 @@ class Sampler:
 
     def tell(self, draft: Draft, kept: bool) -> None:
         """Says whether a draft became a question: things and lengths of windows that do so are drawn more often."""
-        luck = self._luck.setdefault((draft.kind, draft.first), [0, 0])
+        luck = self._luck.setdefault((draft.kind, draft.absolute, draft.first), [0, 0])
         for won in (luck, self._wins(draft.kind, draft.absolute)[draft.length_bin]):
             won[0] += kept
             won[1] += 1
 
-    def _lucky(self, kind: str, which, weights: list[float]) -> int:
+    def _lucky(self, kind: str, absolute: bool, which, weights: list[float]) -> int:
         """One of the stretches; one whose questions failed so far is passed over the more often the more it did."""
         for _ in range(_REDRAWS):
             first = self._rng.choices(which, cum_weights=weights)[0]
-            kept, tries = self._luck.get((kind, first), (0, 0))
-            if self._rng.random() * (tries + 2.0) < kept + 2.0:
+            kept, tries = self._luck.get((kind, absolute, first), (0, 0))
+            if self._rng.random() * (tries + 1.0) < kept + 1.0:
                 break
         return first
 
