@@ -164,7 +164,7 @@ def test_a_range_that_was_nearly_unknown_becomes_known(seed):
 
 def test_errors_stay_as_large_as_the_covariance_says():
     squared, far, near = [], [], []
-    for seed in range(10):
+    for seed in range(5):
         rng = np.random.default_rng(seed)
         start, velocity = rng.uniform((18, -3, 0), (22, 3, 1)), rng.uniform(-1, 1, 3) * (1, 1, 0)
         paths = [straight(start, velocity), stops, straight((0, -15, 0), (0, 0, 0))]

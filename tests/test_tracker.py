@@ -281,6 +281,21 @@ def test_labels_of_other_groups_do_not_mix_and_a_flickering_label_settles():
     assert all(len(t) == 40 for t in world.scene().tracks.values())
 
 
+def test_a_duplicate_of_another_class_votes_on_the_name():
+    """The detector says both of one thing; the class that it is surer of on the whole wins, not the one matched."""
+    world = WorldModel()
+    for k in range(30):
+        cyclist, pedestrian = (0.9, 0.6) if k < 5 else (0.6, 0.95)
+        size = np.array([0.8, 0.6, 1.7])
+        seen = (
+            observation((0.1 * k, 0, 0), "cyclist", score=cyclist, size_lwh_m=size),
+            observation((0.1 * k, 0.05, 0), "pedestrian", score=pedestrian, size_lwh_m=size),
+        )
+        world.step(FrameObservations(k * 100_000_000, seen))
+    (track,) = world.scene().tracks.values()
+    assert track.label == "pedestrian" and world.scene(0.4).tracks["1"].label == "cyclist"
+
+
 def test_upstream_ids_keep_neighbours_apart():
     rng = np.random.default_rng(0)
     world = WorldModel()

@@ -75,10 +75,12 @@ class Estimates:
 
     def combined(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean (N, 6) and covariance (N, 6, 6) over the models."""
-        mean = np.einsum("nk,nki->ni", self.weight, self.mean)
+        n, k = self.weight.shape
+        weight = self.weight[:, None]
+        mean = (weight @ self.mean)[:, 0]
         off = self.mean - mean[:, None]
-        cov = np.einsum("nk,nkij->nij", self.weight, self.cov + off[..., :, None] * off[..., None, :])
-        return mean, cov
+        cov = (weight @ self.cov.reshape(n, k, 36)).reshape(n, 6, 6)
+        return mean, cov + np.swapaxes(off, 1, 2) @ (self.weight[:, :, None] * off)
 
     def take(self, part: np.ndarray) -> Estimates:
         return Estimates(self.mean[part], self.cov[part], self.weight[part])
@@ -108,10 +110,12 @@ def predict(estimates: Estimates, dt_s: float, models: MotionModels) -> Estimate
     p = models.transition(dt_s)
     weight = estimates.weight @ p
     share = estimates.weight[:, :, None] * p / weight[:, None, :]  # (N, i, j)
-    mean = np.einsum("nij,nia->nja", share, estimates.mean)
-    off = estimates.mean[:, :, None] - mean[:, None]  # (N, i, j, 6)
-    cov = np.einsum("nij,niab->njab", share, estimates.cov)
-    cov += np.einsum("nij,nija,nijb->njab", share, off, off)
+    n, k = weight.shape
+    to = share.transpose(0, 2, 1)  # (N, j, i)
+    mean = to @ estimates.mean
+    off = estimates.mean[:, None] - mean[:, :, None]  # (N, j, i, 6)
+    cov = (to @ estimates.cov.reshape(n, k, 36)).reshape(n, k, 6, 6)
+    cov += np.swapaxes(off, 2, 3) @ (to[..., None] * off)
     # Who begins to move has an unknown speed, not the standing model's.
     cov[:, 1:, 3:, 3:] += share[:, 0, 1:, None, None] * _I3 * models.start_speed_mps**2
     return Estimates(*_move(mean, cov, dt_s, models), weight)

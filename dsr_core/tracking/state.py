@@ -107,10 +107,10 @@ class TrackSamples:
         return len(self.ids)
 
     @classmethod
-    def joined(cls, parts: list[TrackSamples]) -> TrackSamples:
-        """The samples of several parts, one after the other; without `finals`."""
+    def joined(cls, parts: list[TrackSamples], finals: Finals | None = None) -> TrackSamples:
+        """The samples of several parts, one after the other, with `finals` and none of the parts'."""
         if len(parts) == 1:
-            return parts[0]
+            return cls(**parts[0].__dict__ | {"finals": finals})
         fields = {}
         for name in cls.__dataclass_fields__:
             values = [getattr(p, name) for p in parts]
@@ -118,7 +118,7 @@ class TrackSamples:
                 fields[name] = [v for part in values for v in part]
             elif isinstance(values[0], np.ndarray):
                 fields[name] = np.concatenate(values)
-        return cls(**fields, smoothing_lag_s=parts[0].smoothing_lag_s)
+        return cls(**fields, smoothing_lag_s=parts[0].smoothing_lag_s, finals=finals)
 
     def take(self, index: np.ndarray) -> TrackSamples:
         """The samples at `index` (n,) int; without `finals`."""

@@ -15,6 +15,8 @@ from dsr_core.tracking.config import TrackerConfig
 from dsr_core.tracking.state import Finals, TrackSamples, TrackState
 from dsr_core.values import Observation
 
+_I3 = np.eye(3)
+
 
 class Tracker:
     """Tracks observations of one continuous world frame; deterministic.
@@ -64,12 +66,13 @@ class Tracker:
         self._correct(seen, pairs, evidence, stamp_s)
         self._end_tentative()
         self._begin(seen, pairs, stamp_s)
-        finals = self._smooth(stamp_s)
+        honest = self._honest_covariances()[:, :3, :3]
+        finals = self._smooth(stamp_s, honest)
         self._newest_s = stamp_s
         b = self._bank
         b.before = b.mean.copy()
         self._history.add(late.Moment(stamp_s, b.key, b.before, b.state_cov, b.walk, b.box))
-        return replace(self._confirm_and_emit(stamp_s), finals=finals)
+        return self._confirm_and_emit(stamp_s, honest, finals)
 
     def correct(self, stamp_s: float, observations: tuple[Observation, ...]) -> None:
         """Takes what a slow lane saw at an earlier time: it corrects the tracks as they are now, not their samples.
@@ -170,15 +173,12 @@ class Tracker:
 
     def _usable(self, observations: tuple[Observation, ...]) -> Seen:
         c = self.config
-        used = [
-            o
-            for o in observations
-            if o.score >= c.low_score
-            and np.isfinite(o.position_world_m).all()
-            and np.isfinite(o.covariance_world).all()
-        ]
+        used = [o for o in observations if o.score >= c.low_score]
+        numbers = np.array([[*np.ravel(o.position_world_m), *np.ravel(o.covariance_world)] for o in used], float)
+        if not np.isfinite(numbers).all():
+            used = [o for o, finite in zip(used, np.isfinite(numbers).all(axis=1).tolist(), strict=True) if finite]
         seen = Seen.of(used, [self._labels.number(o.label) for o in used], [self._upstream_number(o.id) for o in used])
-        seen.cov += np.eye(3) * c.min_measurement_sigma_m**2
+        seen.cov += _I3 * c.min_measurement_sigma_m**2
         b, missing = self._bank, len(self._labels) - self._bank.label_votes.shape[1]
         if missing:
             b.label_votes, b.late_votes = (np.pad(v, ((0, 0), (0, missing))) for v in (b.label_votes, b.late_votes))
@@ -247,11 +247,16 @@ class Tracker:
             b.box[i], b.score[i] = seen.box[j], seen.score[j]
             self._take_up(seen, i, j, evidence, stamp_s, seen.orientation_sigma[j])
             b.upstream[i] = np.where(seen.upstream[j] >= 0, seen.upstream[j], b.upstream[i])
-            b.label_votes[i, seen.label[j, 0]] += seen.score[j]
-            b.label[i] = self._labels.pairs(names.elected(b.label_votes[i], b.label[i, 0]))
-            b.name[i] = b.label[i, 0]
-            if self._slow_lane:
-                self._rename(i[np.isfinite(b.late_s[i])])
+            self._vote(i, j, seen)
+
+    def _vote(self, i: np.ndarray, j: np.ndarray, seen: Seen) -> None:
+        """Observations `j` (P,) vote on what the tracks `i` (P,) are called."""
+        b = self._bank
+        b.label_votes[i, seen.label[j, 0]] += seen.score[j]
+        b.label[i] = self._labels.pairs(names.elected(b.label_votes[i], b.label[i, 0]))
+        b.name[i] = b.label[i, 0]
+        if self._slow_lane:
+            self._rename(i[np.isfinite(b.late_s[i])])
 
     def _take_up(
         self, seen: Seen, i: np.ndarray, j: np.ndarray, evidence: np.ndarray, stamp_s: float, sigma_rad: np.ndarray
@@ -387,20 +392,26 @@ class Tracker:
         free = np.flatnonzero(free)
         if not len(free):
             return
-        taken_at, taken_group = [*b.mean[b.observed, :3]], [*b.label[b.observed, 1]]
-        chosen = []
+        taken = np.flatnonzero(b.observed)
+        taken_at, taken_group = [*b.mean[taken, :3]], [*b.label[taken, 1]]
+        chosen, again = [], []
         for j in free[np.argsort(-seen.score[free], kind="stable")]:
             known = np.isfinite(seen.size[j]).all()
             width = np.min(seen.size[j, :2]) if known else 2 * np.sqrt(np.trace(seen.cov[j]) / 3)
             if taken_at:
                 near = np.linalg.norm(np.array(taken_at) - seen.position[j], axis=1) < c.birth_exclusion * width
-                if np.any(near & (np.array(taken_group) == seen.label[j, 1])):
+                near = np.flatnonzero(near & (np.array(taken_group) == seen.label[j, 1]))
+                if len(near):
+                    if near[0] < len(taken):
+                        again.append((taken[near[0]], j))
                     continue
             if len(b) + len(chosen) >= c.max_tracks:
                 break
             chosen.append(j)
             taken_at.append(seen.position[j])
             taken_group.append(seen.label[j, 1])
+        for row, j in again:
+            self._vote(np.array([row]), np.array([j]), seen)
         if chosen:
             j = np.array(sorted(chosen), int)
             self._append(seen, j, kalman.birth(seen.position[j], seen.cov[j], self._models), stamp_s)
@@ -491,7 +502,7 @@ class Tracker:
         for number in key.tolist():
             self._pending[number] = []
 
-    def _smooth(self, stamp_s: float) -> Finals:
+    def _smooth(self, stamp_s: float, honest: np.ndarray) -> Finals:
         """Corrects the samples within the lag by this frame, and returns those of confirmed tracks that are final."""
         b, lag_s = self._bank, self.config.smoothing_lag_s
         old = b.since_s < stamp_s
@@ -520,14 +531,14 @@ class Tracker:
         newest_gain[..., :3] = np.eye(3)
         b.lag_gain = np.concatenate([b.lag_gain[:, done:], newest_gain], axis=1)
         b.lag_position = np.concatenate([b.lag_position[:, done:], b.mean[:, None, :3]], axis=1)
-        b.lag_cov = np.concatenate([b.lag_cov[:, done:], self._honest_covariances()[:, None, :3, :3]], axis=1)
+        b.lag_cov = np.concatenate([b.lag_cov[:, done:], honest[:, None]], axis=1)
         self._lag_stamps_s = [*self._lag_stamps_s[done:], stamp_s]
         return finals
 
-    def _confirm_and_emit(self, stamp_s: float) -> TrackSamples:
+    def _confirm_and_emit(self, stamp_s: float, honest: np.ndarray, finals: Finals) -> TrackSamples:
         """Confirms what has earned it, and returns this frame's samples with those that confirmed tracks had before."""
         b, c = self._bank, self.config
-        samples = self._samples(stamp_s)
+        samples = self._samples(stamp_s, honest)
         age_s = stamp_s - b.first_s + 1e-6
         earned = (
             (b.hits >= c.confirm_hits)
@@ -562,7 +573,7 @@ class Tracker:
             if b.slow[row]:
                 # The slow lane may take long to confirm it; no more is kept than may become final meanwhile.
                 del waiting[: -len(self._lag_stamps_s)]
-        return TrackSamples.joined([*parts, samples.take(np.flatnonzero(b.confirmed))])
+        return TrackSamples.joined([*parts, samples.take(np.flatnonzero(b.confirmed))], finals)
 
     def _honest_covariances(self) -> np.ndarray:
         """(N, 6, 6) with the part of the noise that stays the same from frame to frame, which no filter removes."""
@@ -572,14 +583,14 @@ class Tracker:
         cov[:, 3:, 3:] += c.systematic_fraction / c.systematic_s**2 * b.noise
         return cov
 
-    def _samples(self, stamp_s: float) -> TrackSamples:
+    def _samples(self, stamp_s: float, honest: np.ndarray) -> TrackSamples:
         b = self._bank
         return TrackSamples(
             ids=[str(s) for s in b.serial],
             labels=[self._label(i) for i in range(len(b))],
             stamps_s=np.full(len(b), stamp_s),
             positions_world_m=b.mean[:, :3].copy(),
-            covariances=self._honest_covariances()[:, :3, :3],
+            covariances=honest,
             velocities=b.mean[:, 3:].copy(),
             orientations_xyzw=_canonical(b.orientation),
             orientation_sigmas_rad=np.sqrt(b.orientation_var),
