@@ -124,6 +124,11 @@ def test_without_depth_things_have_a_bearing(dsr, rooms, tmp_path, caplog):
     assert "have a bearing but no range" in caplog.text
 
 
+def test_visual_odometry_without_depth_is_refused(dsr, rooms, tmp_path):
+    status, _, err = dsr("track", rooms / "film.mp4", "--detector", "none", "--poses", "visual", "--out", tmp_path)
+    assert status == 2 and "which visual odometry needs: estimate depth" in err
+
+
 def test_settings_from_a_file_and_options_over_it(dsr, rooms, tmp_path, weights):
     path = tmp_path / "p.yaml"
     path.write_text(f"detector: sam3\nnames: [chair]\nweights: {{sam3: {weights['sam3']}}}\ndevice: cpu\n")

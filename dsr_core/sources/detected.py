@@ -88,8 +88,9 @@ class Detected(Source):
     @cached_property
     def has_poses(self) -> bool:
         """Whether it is known where the camera is, in any of the first frames."""
-        if self.perception.adds_poses:
-            return True
+        return self.perception.adds_poses or self._has_recorded_poses()
+
+    def _has_recorded_poses(self) -> bool:
         return any(f.T_world_camera is not None or f.T_world_base is not None for f in self._first_frames())
 
     @cached_property
@@ -236,6 +237,11 @@ class Detected(Source):
         Raises:
             SourceError: not one frame could be used; the message says why.
         """
+        if self.perception.adds_poses and not self.has_depth and not self._has_recorded_poses():
+            raise SourceError(
+                f"{self.name} has neither poses nor depth, which visual odometry needs: estimate depth, too"
+                " (depth_anything), or leave the poses as given"
+            )
         detects, posed, has_depth = self.perception.detects, self.has_poses, self.has_depth
         if detects and world is None:
             world = embedded_world(has_depth, posed)
