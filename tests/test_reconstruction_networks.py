@@ -8,6 +8,7 @@ import pytest
 
 from dsr_core.errors import DependencyError, GeometryError, ModelError
 from dsr_core.geometry import transforms as tf
+from dsr_core.perception.backends import PerceptionConfig, load_reconstructor
 from dsr_core.perception.reconstruction.pictures import size_of_patches, without_depth_edges
 from tests.pi3_stand_in import pi3_checkout, save_weights
 from tests.tiny_networks import torch
@@ -70,6 +71,10 @@ def test_depth_anything_3_with_its_own_code(tmp_path):
     assert K[0, 2] == pytest.approx(width / 2 - 0.5) and K[1, 2] == pytest.approx(height / 2 - 0.5)
     np.testing.assert_allclose((K @ p / p[2])[:2], [11, 7], atol=1e-3)
     assert 0 <= found.confidence.min() and found.confidence.max() <= 1
+    chosen = load_reconstructor(
+        PerceptionConfig(depth="depth_anything_3", weights={"depth_anything_3": tmp_path}, device="cpu")
+    )
+    assert isinstance(chosen, DepthAnything3) and chosen.device == "cpu"
     (tmp_path / "config.json").write_text(json.dumps({"model_name": "da3-base"}))
     with pytest.raises(ModelError, match="do not fit"):
         DepthAnything3(tmp_path, device="cpu")
