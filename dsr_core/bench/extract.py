@@ -61,7 +61,7 @@ def _decided(text: str, options: Options) -> str | None:
         return exact
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     listed = _listing(lines)
-    for road in (_final, _last_line, _on_the_way, _beginning, _mentions):
+    for road in (_final, _last_line, _on_the_way, _judged, _beginning, _mentions):
         found = road(text, lines, listed, options)
         if found is not None:
             return found
@@ -75,6 +75,10 @@ def _final(text: str, lines: list[str], listed: set[int], options: Options) -> s
         if not rest or phrases.PLACEHOLDER.match(rest):
             continue
         found = _says(rest, options)
+        if found is None:
+            after = [line.strip() for line in rest.splitlines() if line.strip()]
+            found = _last_line(rest, after, set(), options) if len(after) > 1 else None
+            found = _on_the_way(rest, after, set(), options) if found is None else found
         return NONE if found is None else found
     return None
 
@@ -113,6 +117,16 @@ def _on_the_way(text: str, lines: list[str], listed: set[int], options: Options)
     return max(found, key=lambda item: item[0])[1] if found else None
 
 
+def _judged(text: str, lines: list[str], listed: set[int], options: Options) -> str | None:
+    """The one line of a listing that is called correct: "B: right - this is correct because …"."""
+    found = set()
+    for at in listed:
+        match = phrases.LISTED.match(lines[at])
+        if match[1] in options.keys and phrases.CALLED_CORRECT.search(lines[at], match.end()):
+            found.add(options.keys[match[1]])
+    return found.pop() if len(found) == 1 else None
+
+
 def _beginning(text: str, lines: list[str], listed: set[int], options: Options) -> str | None:
     """A first line that begins with a letter and its delimiter, or a first sentence that is an option's text."""
     if 0 in listed:
@@ -131,7 +145,7 @@ def _beginning(text: str, lines: list[str], listed: set[int], options: Options) 
 
 
 def _mentions(text: str, lines: list[str], listed: set[int], options: Options) -> str | None:
-    """Options that are only mentioned: one letter or one text, in the last sentence or in a short reply."""
+    """Options that are only mentioned: one letter or one text, in a last sentence that concludes, or a short reply."""
     rest = "\n".join(line for at, line in enumerate(lines) if at not in listed)
     sentences = [part for part in phrases.SENTENCE_END.split(rest) if words(part)]
     if not sentences:
@@ -139,6 +153,8 @@ def _mentions(text: str, lines: list[str], listed: set[int], options: Options) -
     parts = [sentences[-1]]
     if len(words(rest)) <= _SHORT_WORDS:
         parts.append(rest)
+    elif not phrases.CONCLUDES.search(sentences[-1]):
+        return None
     for part in parts:
         letters = set(_letters_in(part, options))
         if letters:
@@ -240,8 +256,7 @@ def _refuses(text: str, found: set[str], options: Options) -> bool:
 
 
 def _listing(lines: list[str]) -> set[int]:
-    """Indices of lines that list options: neighbours that begin with different letters and a delimiter."""
+    """Indices of lines that list options: neighbours that begin with letters in alphabetical order and a delimiter."""
     letters = {at: match[1] for at, line in enumerate(lines) if (match := phrases.LISTED.match(line)) is not None}
-    return {
-        at for at, letter in letters.items() if any(letters.get(other, letter) != letter for other in (at - 1, at + 1))
-    }
+    follow = {at for at, letter in letters.items() if letters.get(at - 1, letter) < letter}
+    return follow | {at - 1 for at in follow}

@@ -17,8 +17,12 @@ _NEGATIONS = frozenset("not no never neither nor without cannot exclude excludin
 _NEGATION_PAIRS = (("rather", "than"), ("instead", "of"), ("opposed", "to"), ("rule", "out"), ("ruled", "out"))
 _DENIED_AFTER = frozenset("not incorrect wrong unlikely implausible impossible inapplicable false".split())
 _IS = frozenset("is are was were seems appears would be looks".split())
+#: "not moving away" denies a way, not a movement.
+_WAYS = frozenset(
+    "away toward left right up down forward backward closer further farther clockwise counterclockwise along".split()
+)
 #: A negation reaches over so many words, within its clause.
-_NEGATION_REACH = 4
+_NEGATION_REACH = 8
 
 
 class Options:
@@ -86,6 +90,8 @@ class Options:
             return False
         after = [word.text for word in said[end : end + 3] if word.clause == said[end - 1].clause]
         rest = _bare(tuple(after))
+        if rest and rest[0] in _WAYS and "any" not in rest:
+            return True
         return any(
             phrase and phrase == rest[: len(phrase)] for other, phrase in self.phrases.items() if other != letter
         )

@@ -94,6 +94,16 @@ VERDICT = re.compile(
     r"valid)\b"
     r"|(?i:(?:\w+ly|best|better)\s+)*(?i:fits|matches|aligns|describes|reflects|captures)\b))"
 )
+CALLED_CORRECT = re.compile(
+    r"(?<!not )\b(?i:is|seems|appears)(?i:\s+(?:to be|the|a|an|also|most|\w+ly))*\s+"
+    r"(?i:correct|accurate|best|right (?:answer|option|choice)|most plausible|most likely)\b"
+)
+#: A last sentence of a long reply is its conclusion with such words.
+CONCLUDES = re.compile(
+    r"\b(?i:therefore|thus|so|hence|consequently|accordingly|overall|conclu\w+|finally|in summary|in short|"
+    r"based on|given (?:this|that|these|the)|it follows|this means|this (?:suggests|indicates)|must be|"
+    r"(?:best|most) \w+|only \w+ remains)\b"
+)
 LISTED = re.compile(r"\W{0,4}(?:(?i:option|choice)\s+)?[(\[\"']?([A-Z])[)\]\"']*\s*(?:[.:)\]]|[-–—] )\s*(?=\S)")
 MENTION = re.compile(
     r"\b(?i:option|choice|answer|letter)\s+[(\"']?([A-Z])(?![A-Za-z0-9])|\(([A-Z])\)"

@@ -35,9 +35,9 @@ _BOXED = re.compile(r"\\f?box(?:ed)?\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _THOUGHT = re.compile(r"<\s*/?\s*think(?:ing)?\s*>", re.IGNORECASE)
 _CLOCKWISE = re.compile(r"\b(?:counter|anti)[\s-]*clockwise\b")
 _TOKEN = re.compile(
-    r"(?<![\w.])[-+](?=\.?\d)|\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+|[^\W\d_]+(?:'[^\W\d_]+)?|[°%]|[.;!?,\n()]"
+    r"(?<![\w.])[-+](?=\.?\d)|\d+(?:,\d{3})+(?:\.\d+)?|\d*\.\d+|\d+|[^\W\d_]+(?:'[^\W\d_]+)?|[°%]|[.;!?,\n]"
 )
-_BREAKS = frozenset(".;!?,\n()")
+_BREAKS = frozenset(".;!?,\n")
 
 
 def answer_part(reply: object) -> str:
