@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from dsr_core.errors import DeclineError
@@ -90,6 +90,7 @@ class TemplateMaker:
         self._scene, self._config, self._name, self._video_id = scene, config, name, video_id
         self._sampler = Sampler(scene, config, rng)
         self._references = References(scene, config)
+        self._answers: defaultdict[tuple[str, ...], Counter] = defaultdict(Counter)
         self._samples = source_stamps(scene) if config.rules == "dsr" else None
 
     def __call__(self, type_: str) -> Candidate | str:
@@ -98,8 +99,15 @@ class TemplateMaker:
         if isinstance(draft, str):
             return draft
         made = self._make(draft)
-        self._sampler.tell(draft, isinstance(made, Candidate))
+        self._sampler.tell(draft, isinstance(made, Candidate) and self._is_fresh(made))
         return made
+
+    def _is_fresh(self, made: Candidate) -> bool:
+        """Whether a quarter at most of the questions alike had this answer; what all have makes no choice of four."""
+        answers = self._answers[made.stratum]
+        fresh = 4 * answers[made.answer] <= answers.total() + 3
+        answers[made.answer] += 1
+        return fresh
 
     def _make(self, draft: Draft) -> Candidate | str:
         said = self._said(draft)
