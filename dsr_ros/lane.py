@@ -172,6 +172,11 @@ class Lane:
         return outcome.generation == self.generation
 
     @property
+    def running(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return self._running
+
+    @property
     def occupied(self) -> bool:
         """Whether a frame waits or is being worked on."""
         with self._wake:

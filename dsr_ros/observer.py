@@ -229,7 +229,7 @@ class ObserverNode(DsrNode):
         frame.depth_m  # noqa: B018
         self.order.begin(camera.name, frame.stamp_ns)
         gave_way = lane.put(frame)
-        if gave_way is frame:
+        if gave_way is frame and lane.running:
             self.count(f"{camera.name}: frames that are not newer than the ones before")
         if gave_way is not None:
             self.order.end(camera.name, gave_way.stamp_ns)
