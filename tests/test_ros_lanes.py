@@ -259,6 +259,26 @@ def test_a_jump_of_the_clock_begins_anew(peer, networks):
     assert stamps(seen) == [late, *again] and network.resets == 2
 
 
+def test_the_nodes_clock_may_tell_of_a_jump_first(peer, networks):
+    wanted, loaded = networks
+    wanted["embedded"] = {"say": sees("plate", box_at(0.0))}
+    observer = peer.add(ObserverNode, reliability="reliable", camera__detector="embedded", **Rig.topics(peer))
+    seen = peer.listen(DetectionArray, "observations")
+    rig = Rig(peer).images()
+    loaded["embedded"].go.clear()
+    rig.send(stamp_ns=START_NS + 50 * 1_000_000_000)
+    wait_until(lambda: loaded["embedded"].steps, 10)
+    lane = observer.lanes["camera"].fast
+    observer.clock_jumped_back(START_NS + 60 * 1_000_000_000)
+    observer.clock_jumped_back(START_NS)
+    wait_until(lambda: lane.generation == 1, 10)
+    loaded["embedded"].go.set()
+    wait_until(lambda: not lane.occupied, 10)
+    first = rig.send()
+    wait_until(lambda: seen, 10, lambda: dict(observer.counts))
+    assert stamps(seen) == [first] and loaded["embedded"].resets == 2 and lane.generation == 1
+
+
 def test_a_node_stops_in_time_while_a_network_is_at_work(peer, networks):
     wanted, loaded = networks
     wanted["embedded"] = {"say": sees("plate", box_at(0.0))}
