@@ -67,9 +67,9 @@ def assign(
     compatible = (track["label"][:, None, 1] == seen["label"][:, 1]) | same_id | across_groups
     # A model's S reaches no farther in any direction than its trace allows, so this keeps every pair inside the gate.
     trace = np.trace(track["model_cov"][..., :3, :3], axis1=-2, axis2=-1).max(axis=1)
-    reach = np.sqrt(gate * (trace[:, None] + np.trace(seen["cov"], axis1=1, axis2=2)))
+    reach = gate * (trace[:, None] + np.trace(seen["cov"], axis1=1, axis2=2))
     between = seen["position"][:, None] - track["model_mean"][:, None, :, :3]  # (N, M, K, 3)
-    i, j = np.nonzero(compatible & (np.sqrt(np.einsum("nmki,nmki->nmk", between, between)).min(axis=2) <= reach))
+    i, j = np.nonzero(compatible & (np.einsum("nmki,nmki->nmk", between, between).min(axis=2) <= reach))
     if not len(i):
         return np.zeros((0, 2), int), np.zeros(0)
     squared, log_det = kalman.squared_distances(

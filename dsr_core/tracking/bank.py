@@ -73,8 +73,9 @@ class Bank:
         return cls(**{f.name: np.zeros((0, *shapes.get(f.name, ())), kinds.get(f.name, float)) for f in fields(cls)})
 
     def keep(self, part: np.ndarray) -> None:
-        for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name)[part])
+        index, arrays = np.flatnonzero(part), self.__dict__
+        for name, array in arrays.items():
+            arrays[name] = array.take(index, axis=0)
 
     def estimates(self, part: np.ndarray | slice = slice(None)) -> kalman.Estimates:
         return kalman.Estimates(self.model_mean[part], self.model_cov[part], self.model_weight[part])
@@ -84,8 +85,9 @@ class Bank:
         self.mean[part], self.cov[part] = new.combined()
 
     def append(self, **rows: np.ndarray) -> None:
-        for f in fields(self):
-            setattr(self, f.name, np.concatenate([getattr(self, f.name), rows[f.name]]))
+        arrays = self.__dict__
+        for name, array in arrays.items():
+            arrays[name] = np.concatenate([array, rows[name]])
 
 
 @dataclass(eq=False)
@@ -103,8 +105,15 @@ class Seen:
     upstream: np.ndarray  # (M,)
 
     @classmethod
-    def of(cls, observations: list[Observation], labels: list[tuple[int, int]], upstream: list[int]) -> Seen:
-        """Observations as arrays, with the numbers of their labels and upstream ids."""
+    def of(
+        cls,
+        observations: list[Observation],
+        position: np.ndarray,
+        cov: np.ndarray,
+        labels: list[tuple[int, int]],
+        upstream: list[int],
+    ) -> Seen:
+        """Observations as arrays, with their places and the numbers of their labels and upstream ids."""
 
         def rows(name: str, shape: tuple[int, ...]) -> np.ndarray:
             unknown = np.full(shape, np.nan)
@@ -112,8 +121,8 @@ class Seen:
             return np.array([unknown if v is None else v for v in values], float).reshape(-1, *shape)
 
         return cls(
-            position=rows("position_world_m", (3,)),
-            cov=rows("covariance_world", (3, 3)),
+            position=position,
+            cov=cov,
             score=rows("score", ()),
             size=rows("size_lwh_m", (3,)),
             orientation=rows("orientation_world_xyzw", (4,)),
@@ -124,4 +133,4 @@ class Seen:
         )
 
     def association_arrays(self, part: np.ndarray) -> dict[str, np.ndarray]:
-        return {n: getattr(self, n)[part] for n in ("position", "cov", "label", "size", "upstream", "box")}
+        return {n: getattr(self, n).take(part, axis=0) for n in ("position", "cov", "label", "size", "upstream", "box")}

@@ -10,23 +10,27 @@ import numpy as np
 
 #: Half a turn about the object's own z axis, x, y, z, w.
 _HALF_TURN = np.array([0.0, 0.0, 1.0, 0.0])
+_CONJUGATE = np.array([-1.0, -1.0, -1.0, 1.0])
+#: Matrices of the products from the left by x, y, z and w, row by row (4, 16).
+_LEFT = np.array(
+    [
+        [0, 0, 0, 1, 0, 0, -1, 0, 0, 1, 0, 0, -1, 0, 0, 0],
+        [0, 0, 1, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0, -1, 0, 0],
+        [0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, -1, 0],
+        [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1],
+    ],
+    float,
+)
 
 
 def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Products (N, 4) of quaternions (N, 4), or one of them (4,), x, y, z, w: first b, then a."""
-    ax, ay, az, aw = a.T
-    bx, by, bz, bw = b.T
-    out = np.empty((max(a.size, b.size) // 4, 4))
-    out[:, 0] = aw * bx + ax * bw + ay * bz - az * by
-    out[:, 1] = aw * by - ax * bz + ay * bw + az * bx
-    out[:, 2] = aw * bz + ax * by - ay * bx + az * bw
-    out[:, 3] = aw * bw - ax * bx - ay * by - az * bz
-    return out
+    return ((a @ _LEFT).reshape(-1, 4, 4) @ b[..., None])[..., 0]
 
 
 def conjugate(q: np.ndarray) -> np.ndarray:
     """Inverse rotations (N, 4) of unit quaternions (N, 4)."""
-    return q * np.array([-1.0, -1.0, -1.0, 1.0])
+    return q * _CONJUGATE
 
 
 def forward(q: np.ndarray) -> np.ndarray:

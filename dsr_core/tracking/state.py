@@ -127,5 +127,5 @@ class TrackSamples:
             if isinstance(value, list):
                 fields[name] = [value[i] for i in index]
             elif isinstance(value, np.ndarray):
-                fields[name] = value[index]
+                fields[name] = value.take(index, axis=0)
         return TrackSamples(**fields, smoothing_lag_s=self.smoothing_lag_s)

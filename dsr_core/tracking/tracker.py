@@ -174,11 +174,14 @@ class Tracker:
     def _usable(self, observations: tuple[Observation, ...]) -> Seen:
         c = self.config
         used = [o for o in observations if o.score >= c.low_score]
-        numbers = np.array([[*np.ravel(o.position_world_m), *np.ravel(o.covariance_world)] for o in used], float)
-        if not np.isfinite(numbers).all():
-            used = [o for o, finite in zip(used, np.isfinite(numbers).all(axis=1).tolist(), strict=True) if finite]
-        seen = Seen.of(used, [self._labels.number(o.label) for o in used], [self._upstream_number(o.id) for o in used])
-        seen.cov += _I3 * c.min_measurement_sigma_m**2
+        position = np.array([o.position_world_m for o in used], float).reshape(-1, 3)
+        cov = np.array([o.covariance_world for o in used], float).reshape(-1, 3, 3)
+        if not (np.isfinite(position).all() and np.isfinite(cov).all()):
+            finite = np.flatnonzero(np.isfinite(position).all(axis=1) & np.isfinite(cov).all(axis=(1, 2)))
+            used, position, cov = [used[i] for i in finite], position[finite], cov[finite]
+        cov += _I3 * c.min_measurement_sigma_m**2
+        labels = [self._labels.number(o.label) for o in used]
+        seen = Seen.of(used, position, cov, labels, [self._upstream_number(o.id) for o in used])
         b, missing = self._bank, len(self._labels) - self._bank.label_votes.shape[1]
         if missing:
             b.label_votes, b.late_votes = (np.pad(v, ((0, 0), (0, missing))) for v in (b.label_votes, b.late_votes))
@@ -220,8 +223,8 @@ class Tracker:
     def _assign(
         self, tracks: np.ndarray, seen: Seen, part: np.ndarray, across_groups: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        fields = ("model_mean", "model_cov", "model_weight", "label", "size", "upstream", "box")
-        arrays = {n: getattr(self._bank, n)[tracks] for n in fields}
+        fields = ("model_mean", "model_cov", "model_weight", "label", "size", "upstream")
+        arrays = {n: getattr(self._bank, n).take(tracks, axis=0) for n in fields}
         if across_groups:
             arrays["box"] = np.full((len(tracks), 4), np.nan)
         pairs, evidence = association.assign(arrays, seen.association_arrays(part), self.config, across_groups)
@@ -573,7 +576,8 @@ class Tracker:
             if b.slow[row]:
                 # The slow lane may take long to confirm it; no more is kept than may become final meanwhile.
                 del waiting[: -len(self._lag_stamps_s)]
-        return TrackSamples.joined([*parts, samples.take(np.flatnonzero(b.confirmed))], finals)
+        kept = samples if b.confirmed.all() else samples.take(np.flatnonzero(b.confirmed))
+        return TrackSamples.joined([*parts, kept], finals)
 
     def _honest_covariances(self) -> np.ndarray:
         """(N, 6, 6) with the part of the noise that stays the same from frame to frame, which no filter removes."""
