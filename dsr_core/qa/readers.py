@@ -224,7 +224,12 @@ def type_read(question: str) -> str:
 # --- files -> records ------------------------------------------------------------------------------------------------
 
 
-def _parquet_rows(path: Path) -> Iterator[dict]:
+def _parquet_questions(path: Path) -> Iterator[dict]:
+    """Rows with the columns that a `QaRow` has; the others may be many times as large."""
+    return _parquet_rows(path, (*PUBLISHED, "scene", "group", "future_from_s", "image_width", "image_height"))
+
+
+def _parquet_rows(path: Path, columns: tuple[str, ...] | None = None) -> Iterator[dict]:
     pa, pq = parquet()
     try:
         with pq.ParquetFile(path) as file:
@@ -235,7 +240,7 @@ def _parquet_rows(path: Path) -> Iterator[dict]:
                     f"{path.name} has the columns {', '.join(names[:8])}, not {', '.join(missing)};"
                     f" a question set has {', '.join(PUBLISHED)}"
                 )
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(columns=[n for n in names if columns is None or n in columns]):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:200]
@@ -293,7 +298,7 @@ def _table(path: Path) -> Iterator[dict]:
 
 
 _READERS: dict[str, Callable[[Path], Iterator[dict]]] = {
-    ".parquet": _parquet_rows,
+    ".parquet": _parquet_questions,
     ".json": _json_rows,
     ".jsonl": _json_lines,
     ".tsv": _table,
