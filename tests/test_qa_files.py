@@ -1,6 +1,7 @@
 """Question sets as files: what is written is read back; every published layout is read; what is broken says how."""
 
 import json
+import random
 import re
 from dataclasses import replace
 
@@ -347,6 +348,25 @@ def test_broken_files_say_where_and_what_to_do(items, tmp_path):
     for name, layout in (("x.json", "parquet"), ("x.parquet", "qwen"), ("x.json", "other")):
         with pytest.raises(QaError):
             write_items(tmp_path / name, items, layout)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.json", "b.json", "b.jsonl", "c.jsonl"])
+def test_damaged_files_raise_nothing_else(items, tmp_path, name):
+    layout = {"a.parquet": "parquet", "a.json": "dsr", "c.jsonl": "swift"}.get(name, "qwen")
+    write_items(tmp_path / name, items[:20], layout)
+    whole, rng, refused = (tmp_path / name).read_bytes(), random.Random(0), 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(rng.randint(1, 8)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        (tmp_path / name).write_bytes(damaged[: rng.choice([len(damaged), rng.randrange(len(damaged))])])
+        for read in (read_rows, read_items) if layout == "parquet" else (read_rows,):
+            try:
+                read(tmp_path / name)
+            except QaError as error:
+                assert name in str(error)
+                refused += 1
+    assert refused > 20
 
 
 sizes = st.tuples(st.integers(16, 4000), st.integers(16, 4000))

@@ -242,7 +242,7 @@ def _parquet_rows(path: Path, columns: tuple[str, ...] | None = None) -> Iterato
                 )
             for batch in file.iter_batches(columns=[n for n in names if columns is None or n in columns]):
                 yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise QaError(f"{path.name} is no whole parquet file ({reason}); fetch or make it again") from None
 
