@@ -22,7 +22,7 @@ _WAYS = frozenset(
     "away toward left right up down forward backward closer further farther clockwise counterclockwise along".split()
 )
 #: A negation reaches over so many words, within its clause.
-_NEGATION_REACH = 8
+_NEGATION_REACH = 12
 
 
 class Options:
