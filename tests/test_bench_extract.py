@@ -1,5 +1,6 @@
 """Replies of models -> options and numbers: every shape by hand, and what was recorded for published replies."""
 
+import itertools
 import json
 import re
 
@@ -258,6 +259,24 @@ def test_no_reply_breaks_it(reply):
 )
 def test_letters_are_read_alike(letter, shape):
     assert extract_choice(shape.format(letter, t=WAYS[letter]), WAYS) == letter
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "right",
+        "It is not moving.",
+        "The answer is: there are no cars in the video.",
+        "Not left but right",
+        "left or right",
+    ],
+)
+def test_the_order_of_the_options_does_not_matter_to_texts(reply):
+    named = extract_choice(reply, WAYS)
+    for order in itertools.permutations(WAYS.values()):
+        choices = dict(zip("ABCD", order, strict=True))
+        letter = extract_choice(reply, choices)
+        assert (letter and choices[letter]) == (named and WAYS[named]), choices
 
 
 def test_a_very_long_reply_is_read_in_time():

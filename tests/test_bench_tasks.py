@@ -399,6 +399,12 @@ def test_missing_and_broken_videos_are_reported(videos):
     assert locate(videos, "https://h/clip.mp4") == videos / "clip.mp4"
 
 
+def test_a_video_that_is_shorter_than_it_claims_is_shown_as_far_as_it_goes(videos, monkeypatch):
+    monkeypatch.setattr("dsr_core.sources.video.Video.__len__", lambda self: 80)
+    pictures = clip_of(videos, PLAIN, FramePolicy(count=5, multiple=1)).decode()
+    assert [round(float(p.mean())) for p in pictures] == pytest.approx([0, 60, 120, 185, 245], abs=4)
+
+
 def test_pictures_are_fitted_into_the_budget_of_pixels(videos):
     assert fit(640, 360, 602_112, 28) == (644, 364)
     wide, high = fit(1920, 1080, 602_112, 28)

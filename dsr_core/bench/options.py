@@ -82,9 +82,9 @@ class Options:
                 taken[at:end] = [True] * len(phrase)
                 if not _denied(said, at, end):
                     spans.append((at, end, letter))
-        return {letter for at, end, letter in spans if not self._denies_next(said, end, letter, spans)}
+        return {letter for at, end, letter in spans if not self._denies_next(said, end, letter)}
 
-    def _denies_next(self, said: list[Word], end: int, letter: str, spans: list[tuple[int, int, str]]) -> bool:
+    def _denies_next(self, said: list[Word], end: int, letter: str) -> bool:
         """Whether "not moving" is but the beginning of "not moving left"; the words that follow are denied already."""
         if self.phrases[letter][0] not in _NEGATIONS or end >= len(said):
             return False

@@ -21,6 +21,7 @@ _SPELLINGS = {
     "grey": "gray", "centre": "center", "metre": "m", "metres": "m", "meter": "m", "meters": "m", "centimetre": "cm",
     "centimetres": "cm", "centimeter": "cm", "centimeters": "cm", "degrees": "degree", "deg": "degree", "°": "degree",
     "seconds": "s", "second": "s", "sec": "s", "kph": "km h", "kmh": "km h", "mps": "m s", "hour": "h",
+    "becomes": "become", "keeps": "keep",
 }  # fmt: skip
 _MARKUP = (
     (re.compile(r"[\u200b\u200c\u200d\ufeff]"), ""),
