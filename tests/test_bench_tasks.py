@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dsr_core.bench.dataset import options
 from dsr_core.bench.frames import LAST_SECOND, FramePolicy, MissingVideoError, choose, clip_of, fit, locate
 from dsr_core.bench.row import BenchError, Row
 from dsr_core.bench.scores import MISSING, SCORED, UNPARSED
@@ -218,6 +219,30 @@ def test_sti_bench_takes_candidates_in_every_shape(tmp_path, candidates):
     text = task.prompt().message(rows[0], [0.0, 0.5, 1.0]).after
     assert "From 1.5 seconds to 9 seconds. Where is the chair?\n(A) left\n(B) right" in text
     assert "sampled at about 2.00 FPS" in text
+
+
+def test_sti_bench_is_read_from_easis_table(tmp_path):
+    record = {**STI, "Candidates": str(list(STI["Candidates"].values()))}
+    row = find_task("sti").read(write(tmp_path / "STIBench.tsv", [record]))[0]
+    assert (row.window, row.answer, row.choices["E"]) == ((1.5, 9.0), "C", "above")
+
+
+def test_options_of_every_shape_are_the_same_options():
+    wanted = {"A": "left", "B": "right", "C": "2"}
+    shapes = [
+        ["left", "right", 2],
+        ["A. left", "B. right", "C. 2"],
+        ["(A) left", "(B) right", "(C) 2"],
+        np.array(["A. left", "B. right", "C. 2"], dtype=object),
+        {"A": "left", "B": "right", "C": 2.0, "D": None},
+        "['A. left', 'B. right', 'C. 2']",
+        '{"A": "left", "B": "right", "C": 2}',
+    ]
+    for shape in shapes:
+        assert options(shape, "row 0") == wanted, shape
+    for wrong in ("left", [], ["one"], 5, "[1, 2", {"AB": "x", "CD": "y"}):
+        with pytest.raises(BenchError, match="row 0"):
+            options(wrong, "row 0")
 
 
 def test_vsi_bench_has_choices_and_numbers(tmp_path):
