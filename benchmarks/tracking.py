@@ -1,13 +1,14 @@
 """How well things are tracked: HOTA, CLEAR over recall, identity switches, errors, speed, and what answers make of it.
 
     python benchmarks/tracking.py                     all tables
-    python benchmarks/tracking.py kitti speed         some of kitti, errors, others, answers, speed
+    python benchmarks/tracking.py kitti speed         some of kitti, errors, others, answers, speed, late
 
 kitti: PointRCNN's boxes on five sequences of the validation split that AB3DMOT is judged on, by its rules (IROS 2020);
 "online" is what the tracker says at each frame about that frame, "memory" what the scene says afterwards. Constants
 were chosen on other sequences. errors: positions, consistency and speeds by sequence. others: Argoverse logs whose
 labels were made worse, and the simulated warehouse. answers: how often the same question has the same answer of the
-detector's tracks and of the labels. speed: frames a second. One thread works.
+detector's tracks and of the labels. speed: frames a second. late: tracks of things whose range is hardly known, with a
+slow lane that knows it and is late. One thread works.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import tracking_kitti as kitti
 from tracking_answers import print_answers
+from tracking_late import print_late
 from tracking_others import argoverse, scene_comparisons, simulated
 from tracking_speed import print_speed
 
@@ -154,6 +156,7 @@ def main() -> None:
         "others": lambda: print_others(DATA),
         "answers": lambda: print_answers(DATA / "kitti_tracking", VALIDATION),
         "speed": lambda: print_speed(DATA / "kitti_tracking", VALIDATION),
+        "late": print_late,
     }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", help="tables; all without")

@@ -330,6 +330,20 @@ def test_the_image_tells_what_the_place_does_not():
     assert list(world.scene().tracks) == ["1"]
 
 
+def test_boxes_that_agree_correct_a_range_that_is_surer_than_it_should_be():
+    """Five sigmas off: without the boxes another thing begins."""
+    box = np.array([100.0, 100, 180, 220])
+    ids = {}
+    for boxes in (True, False):
+        fast = (thing((11.5, 0, 0), "vehicle", cov=ray_cov((11, 0, 0), 2.0, 0.1), box_px=box if boxes else None),)
+        late_one = thing((9.0, 0, 0), "forklift", 0.05, box_px=box + 3 if boxes else None)
+        world = slow_only(1.0, 0.8, 6.0, lambda t, seen=late_one: [seen] if t > 1.5 else [], fast)
+        ids[boxes] = len(world.scene().tracks)
+        if boxes:
+            assert abs(world.tracks()[0].position_world_m[0] - 9.0) < 1.0
+    assert ids == {True: 1, False: 2}
+
+
 def test_a_cup_on_a_table_is_not_the_table():
     cup, table = np.array([0.08, 0.08, 0.1]), np.array([1.2, 0.8, 0.7])
     fast = (thing((3, 0, 0.5), "table", 0.05, size_lwh_m=table),)

@@ -65,6 +65,10 @@ def assign(
     same_id = (track["upstream"][:, None] == seen["upstream"]) & (seen["upstream"] >= 0)
     gate = np.where(same_id, config.gate_chi2 * config.id_gate_factor, config.gate_chi2)
     compatible = (track["label"][:, None, 1] == seen["label"][:, 1]) | same_id | across_groups
+    if across_groups:
+        # What covers the same part of the same image is the same thing, even where a track's range is badly wrong.
+        overlap = np.nan_to_num(2.0 * overlaps_px(track["box"], seen["box"]) - 1.0)
+        gate = np.where(overlap > 0, config.gate_chi2 * config.id_gate_factor, gate)
     # A model's S reaches no farther in any direction than its trace allows, so this keeps every pair inside the gate.
     trace = np.trace(track["model_cov"][..., :3, :3], axis1=-2, axis2=-1).max(axis=1)
     reach = gate * (trace[:, None] + np.trace(seen["cov"], axis1=1, axis2=2))
@@ -87,7 +91,8 @@ def assign(
         # A cup on a table is at the table's place: things of different names are the same only if their sizes are.
         other = track["label"][i, 1] != seen["label"][j, 1]
         cost += np.where(other, config.late_label_penalty + size_cost, np.minimum(size_cost, config.size_penalty_max))
-        cost += np.nan_to_num(config.late_box_weight * (1.0 - 2.0 * overlaps_px(track["box"], seen["box"])[i, j]))
+        agreed = overlap[i, j]
+        cost -= np.where(agreed > 0, config.late_box_weight, config.late_label_penalty) * agreed
     else:
         cost += np.minimum(size_cost, config.size_penalty_max)
     likelier = -2.0 * np.log(config.new_things_per_m3) - cost

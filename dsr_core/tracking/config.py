@@ -73,8 +73,8 @@ class TrackerConfig:
         late_s: Observations of a slow lane (`Tracker.correct`) may be this much older than the newest frame.
         late_label_weight: Weight of the slow lane's names against the fast lane's, each as shares of its own votes.
         late_label_penalty: Added to the squared distance where the slow lane's label is of another group.
-        late_box_weight: Subtracted from the squared distance where 2D boxes of the two lanes agree; added where they do
-            not overlap.
+        late_box_weight: Subtracted from the squared distance where 2D boxes of the two lanes are one, and less down to
+            an overlap of a half; below that up to late_label_penalty is added.
         late_birth_speed_mps: Of a thing that the slow lane alone has seen once: one-sigma of each velocity component.
         late_confirm_hits: Hits that make a track that the slow lane began, with half of confirm_evidence.
         late_misses: A track survives so many of the slow lane's intervals after its last late observation.
@@ -126,7 +126,7 @@ class TrackerConfig:
     late_s: float = 5.0
     late_label_weight: float = 3.0
     late_label_penalty: float = 9.0
-    late_box_weight: float = 6.0
+    late_box_weight: float = 60.0
     late_birth_speed_mps: float = 2.0
     late_confirm_hits: int = 2
     late_misses: float = 3.0
