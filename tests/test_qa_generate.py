@@ -13,6 +13,7 @@ from dsr_core.qa.config import QaConfig
 from dsr_core.qa.generate import balanced, candidates
 from dsr_core.qa.item import TEMPLATE_TYPES, QaError
 from dsr_core.qa.references import References
+from dsr_core.qa.sample import Sampler
 from dsr_core.reasoning.agents import Agent
 from dsr_core.reasoning.kinds.published import source_stamps
 from dsr_core.reasoning.query import Query
@@ -181,10 +182,10 @@ def test_a_box_that_is_not_its_own_is_no_reference():
 def test_uncertain_answers_are_dropped_and_counted(simulated):
     drops = Counter()
     found = candidates(simulated, QaConfig(per_scene=100), 0, "a", drops=drops)
-    assert all(c.confidence >= 0.9 for c in found)
+    assert all(c.confidence >= 0.9 ** len(c.labels) for c in found)
     assert any(reason in ("not confident", "TOO_UNCERTAIN", "margin inside the noise") for _, reason in drops)
     strict = candidates(simulated, QaConfig(per_scene=100, min_confidence=0.99), 0, "a")
-    assert strict and all(c.confidence >= 0.99 for c in strict)
+    assert strict and all(c.confidence >= 0.99 ** len(c.labels) for c in strict)
     short = candidates(simulated, QaConfig(per_scene=100, max_states=1, rules="dsr"), 0, "a")
     assert short and all("(2)" not in c.answer for c in short)
 
@@ -225,10 +226,23 @@ def test_scenes_that_lack_something(missing, rules):
             assert "camera" not in (c.viewer, *c.things)
 
 
+def test_things_that_move_are_asked_about_more_often():
+    scene = random_scene(1)
+    parked = {i for i, t in scene.tracks.items() if np.ptp(t.positions_world_m, axis=0).max() < 1.0}
+    assert parked and parked < set(scene.tracks)
+
+    def share(weight):
+        sampler = Sampler(scene, QaConfig(moving_weight=weight), random.Random(0))
+        drawn = Counter(sampler.draw("orientation", True).subject.name for _ in range(400))
+        return sum(drawn[i] for i in parked) / drawn.total()
+
+    assert share(8.0) < 0.6 * share(1.0)
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("style", "free"), ("rules", "best"), ("refer", "words"), ("per_scene", 0), ("min_confidence", 1.5),
-     ("min_margin_sigmas", -1.0), ("max_window_s", 1.0), ("max_gap_s", float("nan"))],
+     ("min_margin_sigmas", -1.0), ("max_window_s", 1.0), ("max_gap_s", float("nan")), ("moving_weight", 0.0)],
 )  # fmt: skip
 def test_settings_that_cannot_be(setting, value):
     with pytest.raises(QaError, match=setting):

@@ -22,7 +22,8 @@ class QaConfig:
         rules: Rules of the true answers, "robust" or "dsr"; questions of MLLM-4D always have robust ones.
         refer: How things are named: "boxes" (class and box, as published), "names" (class and id, "car 12"), or "auto":
             boxes where the scene has any.
-        min_confidence: Answers less likely to be right are dropped.
+        min_confidence: Answers less likely to be right than this to the power of the number of their states are
+            dropped; "confidence" is beside each question for who wants more.
         min_margin_sigmas: So are answers whose weakest decision is nearer to its threshold, in units of its noise.
         max_states: So are answers of more numbered states (published: 15).
         max_failures: A type that fails so often in a row is given up.
@@ -30,6 +31,7 @@ class QaConfig:
             32 samples at least.
         max_gap_s: A thing is observed as long as its observations are no farther apart.
         min_box_px: Things whose box is smaller on its shorter side are not referred to by it.
+        moving_weight: How much more often things are drawn that leave their place.
         camera_viewer: Share of questions seen by the camera; the others are seen by things with a heading.
         camera_thing: Probability that the first of two things is the camera; else it is the second one with the same.
         at_inside: Share of absolute viewpoints whose time lies inside the window.
@@ -54,6 +56,7 @@ class QaConfig:
     max_window_s: float = 20.0
     max_gap_s: float = 0.6
     min_box_px: float = 8.0
+    moving_weight: float = 4.0
     camera_viewer: float = 0.5
     camera_thing: float = 0.5
     at_inside: float = 0.5
@@ -90,6 +93,8 @@ class QaConfig:
         for name in ("min_margin_sigmas", "max_gap_s", "min_box_px", "dominance", "min_distance_m", "max_objects_m"):
             if not _number(getattr(self, name)) or getattr(self, name) < 0.0:
                 raise QaError(f"{name} = {getattr(self, name)!r} must be a number of at least 0")
+        if not _number(self.moving_weight) or self.moving_weight <= 0.0:
+            raise QaError(f"moving_weight = {self.moving_weight!r} must be a positive number")
         if not (_number(self.min_window_s) and _number(self.max_window_s)):
             raise QaError(f"windows of {self.min_window_s!r} s to {self.max_window_s!r} s must be numbers")
         if not 0.1 <= self.min_window_s <= self.max_window_s:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -112,6 +113,7 @@ class TaskMaker:
         self._stamps = source_stamps(scene, config.frames)
         step = float(np.median(np.diff(self._stamps)))
         self._objects = stretches(scene, config, config.min_frames_apart * step)
+        self._weights = list(accumulate(config.moving_weight if s.moves else 1.0 for s in self._objects))
 
     def __call__(self, type_: str) -> Candidate | str:
         task = TASKS[type_]
@@ -119,7 +121,9 @@ class TaskMaker:
             return "no camera pose"
         if task.of_object and not self._objects:
             return "nothing observed long enough"
-        stretch = self._rng.choice(self._objects) if task.of_object else self._camera
+        stretch = self._camera
+        if task.of_object:
+            stretch = self._rng.choices(self._objects, cum_weights=self._weights)[0]
         frames = self._frames(stretch)
         if isinstance(frames, str):
             return frames

@@ -24,11 +24,15 @@ _REDRAWS = 8
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """A thing, or the camera, from `start_s` to `end_s` in which it was observed without a gap."""
+    """A thing, or the camera, from `start_s` to `end_s` in which it was observed without a gap.
+
+    `moves` says whether its places are farther apart than its own length: a hint for sampling alone.
+    """
 
     agent: Agent
     start_s: float
     end_s: float
+    moves: bool = False
 
     @property
     def length_s(self) -> float:
@@ -103,7 +107,8 @@ class Sampler:
             if chance < share + (1.0 - share) * share:
                 other = self._camera
             elif self._partners[first]:
-                other = self.stretches[rng.choice(self._partners[first])]
+                # Of two the one that moves: what two parked things do is soon asked.
+                other = max((self.stretches[i] for i in rng.choices(self._partners[first], k=2)), key=lambda s: s.moves)
             else:
                 return "no second thing at the time"
             together.append(other)
@@ -182,8 +187,9 @@ class Sampler:
         return self._won.setdefault((kind, absolute), [[0, 0] for _ in range(_LENGTH_BINS)])
 
     def _cumulative(self, which) -> list[float]:
-        longest = self._config.max_window_s
-        return list(accumulate(min(self.stretches[i].length_s, longest) for i in which))
+        longest, moving = self._config.max_window_s, self._config.moving_weight
+        drawn = (self.stretches[i] for i in which)
+        return list(accumulate(min(s.length_s, longest) * (moving if s.moves else 1.0) for s in drawn))
 
 
 class Grid:
@@ -257,15 +263,18 @@ def stretches(scene: Scene, config: QaConfig, least_s: float) -> list[Stretch]:
     for track in scene.tracks.values():
         if track.label in config.not_asked:
             continue
-        seen = track.stamps_s[track.observed]
-        if len(seen) < 2:
+        rows = np.flatnonzero(track.observed)
+        if len(rows) < 2:
             continue
+        seen, agent = track.stamps_s[rows], Agent(track.id, track)
         breaks = np.flatnonzero(np.diff(seen) > config.max_gap_s)
-        starts, ends = seen[np.append(0, breaks + 1)], seen[np.append(breaks, len(seen) - 1)]
-        agent = Agent(track.id, track)
-        found += [
-            Stretch(agent, float(a), float(b)) for a, b in zip(starts, ends, strict=True) if b - a >= least_s - 1e-9
-        ]
+        for lo, hi in zip(np.append(0, breaks + 1), np.append(breaks, len(seen) - 1), strict=True):
+            start_s, end_s = float(seen[lo]), float(seen[hi])
+            if end_s - start_s >= least_s - 1e-9:
+                places = track.positions_world_m[rows[lo] : rows[hi] + 1]
+                extent = float(np.linalg.norm(places.max(axis=0) - places.min(axis=0)))
+                moves = agent.length_m is not None and extent > agent.length_m
+                found.append(Stretch(agent, start_s, end_s, moves))
     if len(found) > MAX_STRETCHES:
         longest = sorted(range(len(found)), key=lambda i: -found[i].length_s)[:MAX_STRETCHES]
         found = [found[i] for i in sorted(longest)]
