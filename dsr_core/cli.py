@@ -1,7 +1,7 @@
 """`dsr …`: argument parsing and printing only; each verb is a file of `dsr_core.commands`.
 
-Exit status: 0 done or answered, 1 the demo or the doctor found a fault, 2 wrong usage or unreadable input (one line on
-stderr says what to do), 3 the question was declined, 130 interrupted.
+Exit status: 0 done or answered, 1 the demo or the doctor found a fault or not all could be done, 2 wrong usage or
+unreadable input (one line on stderr says what to do), 3 the question was declined, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import dsr_core
-from dsr_core.commands import ask, convert, demo, doctor, models, track, view
+from dsr_core.commands import ask, convert, curate, demo, doctor, models, track, view
 from dsr_core.commands.common import BAD_USAGE
 from dsr_core.errors import DsrError
 
@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"dsr {dsr_core.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for command in (demo, convert, ask, track, view, models, doctor):
+    for command in (demo, convert, ask, track, view, curate, models, doctor):
         command.add(verbs)
     return parser
 

@@ -35,8 +35,12 @@ class BadReply(QaError):
         self.reason = reason
 
 
-class NoReply(QaError):
-    """The endpoint gave no reply to one entry; another try, or another run, may help."""
+class Unfinished(QaError):
+    """There is no result for one entry in this run; another run may have more luck."""
+
+
+class NoReply(Unfinished):
+    """The endpoint gave no reply to one entry."""
 
 
 class Stopped(QaError):

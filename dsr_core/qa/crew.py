@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from dsr_core.qa.asking import Asker, NoReply, Stopped
+from dsr_core.qa.asking import NoReply, Stopped, Unfinished
 from dsr_core.qa.journal import Journal
 
 #: So many entries in a row without a reply, and the endpoint is taken to be gone.
@@ -34,7 +34,8 @@ class Ending:
 def work_off(
     tasks: Iterable[tuple[str, Callable[[], dict]]],
     journal: Journal,
-    asker: Asker,
+    threads: int = 1,
+    stop: threading.Event | None = None,
     seen: Callable[[], None] = lambda: None,
 ) -> Ending:
     """Works off what the journal does not hold yet.
@@ -43,23 +44,24 @@ def work_off(
     nothing more is to be asked, what runs is finished and no more tasks are drawn.
 
     Args:
-        tasks: Key and work of each entry; the work gives the entry, or raises `NoReply` or `Stopped`.
+        tasks: Key and work of each entry; the work gives the entry, or raises `Unfinished` or `Stopped`.
+        threads: How many work. stop: Is set when no more is to be done (`Asker.stop`).
         seen: Called after each entry.
 
     Raises:
         Exception: what else a task raises.
     """
     ending, silent = Ending(), 0
+    stop = stop or threading.Event()
     todo: queue.Queue = queue.Queue()
     done: queue.Queue = queue.Queue()
     # Daemons: at Ctrl-C nobody waits for a slow reply.
-    threads = [threading.Thread(target=_work, args=(todo, done), daemon=True) for _ in range(asker.config.concurrency)]
-    for thread in threads:
-        thread.start()
+    for _ in range(threads):
+        threading.Thread(target=_work, args=(todo, done), daemon=True).start()
     tasks, pending = iter(tasks), 0
     try:
         while True:
-            while tasks is not None and not ending.stopped and pending < len(threads) + 1:
+            while tasks is not None and not ending.stopped and pending < threads + 1:
                 task = next(tasks, None)
                 if task is None:
                     tasks = None
@@ -75,12 +77,12 @@ def work_off(
             if isinstance(error, Stopped):
                 if not ending.stopped:
                     ending.stopped, ending.why = error.reason, str(error)
-            elif isinstance(error, NoReply):
+            elif isinstance(error, Unfinished):
                 ending.unfinished[key] = str(error)
-                silent += 1
-                if silent >= MAX_SILENT and not ending.stopped:
+                silent += isinstance(error, NoReply)
+                if silent == MAX_SILENT and not ending.stopped:
                     ending.stopped, ending.why = "no replies", f"{error}; {silent} entries in a row had no reply"
-                    asker.stop.set()
+                    stop.set()
             elif error is not None:
                 raise error
             else:
@@ -89,10 +91,10 @@ def work_off(
                 ending.finished += 1
             seen()
     except BaseException:
-        asker.stop.set()
+        stop.set()
         raise
     finally:
-        for _ in threads:
+        for _ in range(threads):
             todo.put(None)
 
 

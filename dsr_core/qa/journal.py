@@ -98,7 +98,7 @@ class Journal:
     def _check(self, head: dict, settings: dict) -> None:
         if head.get("journal") != _VERSION:
             raise QaError(f"{self.path} is no journal of this program; give another output, or delete the file")
-        old = head["settings"]
+        old, settings = _flat(head["settings"]), _flat(settings)
         differ = [name for name in sorted({*old, *settings}) if old.get(name) != settings.get(name)]
         if differ:
             name = differ[0]
@@ -106,3 +106,11 @@ class Journal:
                 f"{self.path} was begun with other settings ({', '.join(differ)}: {name} = {old.get(name)!r}, now"
                 f" {settings.get(name)!r}); run with those, or with --no-resume to begin anew"
             )
+
+
+def _flat(settings: dict, prefix: str = "") -> dict:
+    """Settings by dotted names."""
+    out = {}
+    for name, value in settings.items():
+        out |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return out

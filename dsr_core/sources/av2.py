@@ -46,6 +46,11 @@ def _is_log(path: Path) -> bool:
     return (path / _ANNOTATIONS).is_file() and (path / _EGO_POSES).is_file()
 
 
+def sequences(root: Path) -> list[str]:
+    """Names of the logs in a folder of several; none for the folder of one log."""
+    return [] if _is_log(root) else sorted(p.name for p in root.iterdir() if p.is_dir() and _is_log(p))
+
+
 class Argoverse2Log(Source):
     """One log of the Argoverse 2 sensor data set.
 
@@ -62,7 +67,7 @@ class Argoverse2Log(Source):
     def __init__(self, path: str | Path, sequence: str | None = None, detections: str | None = None):
         path = Path(path)
         if not _is_log(path):
-            logs = sorted(p.name for p in path.iterdir() if p.is_dir() and _is_log(p))
+            logs = sequences(path)
             matching = [name for name in logs if name.startswith(sequence or "")]
             if len(matching) != 1:
                 raise SourceError(f"--sequence {sequence} is not one log of {path}; there are: {', '.join(logs)}")

@@ -1,0 +1,219 @@
+"""`dsr curate`: which recordings are worth asking about, and which classes are in them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, fields, replace
+
+from dsr_core.commands.common import DONE, add_source_options, print_json, show_progress, verb
+from dsr_core.commands.perception import Looker, add_perception_options
+
+NOT_ALL = 1
+_EPILOG = """\
+SOURCE: recordings, folders and globs of them. Their tracks are judged where they have any (or a --detector makes them);
+a model judges captions and frames where there is an --endpoint. The list goes to dsr qa: dsr qa FILE.json --out …
+
+examples:
+  dsr curate bags/ --out curated.json
+  dsr curate --captions koala.csv --endpoint http://localhost:8000/v1 --model Qwen3-8B --out curated.json
+  dsr curate videos/ --frames 8 --endpoint http://localhost:8000/v1 --model Qwen3-VL-8B --out curated.json
+
+A run that was killed goes on where it was. Exit status: 0 all judged, 1 not all (run it again), 2 wrong usage."""
+#: Options of the motion filter: name of the field, what it is.
+_FILTER = {
+    "min_duration_s": "shortest recording, seconds",
+    "max_duration_s": "longest one; 0: any",
+    "min_movers": "things that must move in the world",
+    "min_displacement_m": "how far a thing must get, metres",
+    "min_screen": "least share of the picture that a mover takes",
+    "max_screen": "largest share",
+}
+
+
+def add(verbs) -> None:
+    parser = verb(verbs, "curate", "choose the recordings in which enough moves, and name the classes", run, _EPILOG)
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="recordings, folders and globs of them")
+    parser.add_argument("--out", required=True, metavar="FILE.json", help="the curated list")
+    parser.add_argument("--captions", metavar="FILE", help="captions: csv or tsv as Koala-36M has them, json or jsonl")
+    parser.add_argument("--frames", type=int, default=8, metavar="N", help="frames that the model sees; 0: none (8)")
+    parser.add_argument("--no-tracks", action="store_true", help="do not judge tracks")
+    add_filter_options(parser)
+    add_endpoint_options(parser)
+    add_source_options(parser)
+    add_perception_options(parser)
+
+
+def add_filter_options(parser: argparse.ArgumentParser) -> None:
+    """An option for each number of the motion filter."""
+    from dsr_core.qa.motion_filter import MotionFilterConfig
+
+    group = parser.add_argument_group("what is wanted")
+    for field in fields(MotionFilterConfig):
+        if field.name in _FILTER:
+            option = "--" + field.name.replace("_", "-").removesuffix("-s").removesuffix("-m")
+            told = f"{_FILTER[field.name]} ({field.default:g})"
+            kind = int if isinstance(field.default, int) else float
+            group.add_argument(option, dest=field.name, type=kind, default=field.default, metavar="N", help=told)
+
+
+def add_endpoint_options(parser: argparse.ArgumentParser) -> None:
+    """`--endpoint`, `--model`, prices, the budget, and how often is tried."""
+    from dsr_core.qa.asking import AskingConfig
+
+    group = parser.add_argument_group(
+        "the model (any OpenAI-compatible endpoint; its key: $DSR_LANGUAGE_MODEL_API_KEY)"
+    )
+    group.add_argument("--endpoint", metavar="URL", help="e.g. http://localhost:8000/v1 ($DSR_LANGUAGE_MODEL_URL)")
+    group.add_argument("--model", metavar="NAME", help="as the endpoint knows it ($DSR_LANGUAGE_MODEL_NAME)")
+    group.add_argument("--reply-timeout", type=float, default=120.0, metavar="S", help="longest wait for a reply (120)")
+    for name, kind, told in (
+        ("concurrency", int, "requests at a time"),
+        ("tries", int, "requests for one reply where the endpoint is busy or broken"),
+        ("corrections", int, "how often the model is told what is wrong with its reply"),
+        ("max_reply_tokens", int, "longest reply"),
+        ("price_prompt", float, "price of a million tokens of prompts"),
+        ("price_completion", float, "price of a million tokens of replies"),
+        ("max_cost", float, "stop before it costs more (in the prices' currency)"),
+        ("max_tokens", int, "stop before it takes more tokens"),
+    ):
+        default = getattr(AskingConfig, name)
+        told += "" if default is None else f" ({default:g})"
+        group.add_argument("--" + name.replace("_", "-"), type=kind, default=default, metavar="N", help=told)
+    group.add_argument("--no-resume", dest="resume", action="store_false", help="begin anew, whatever was done before")
+
+
+def make_asker(args: argparse.Namespace):
+    """The model that the arguments or the environment name, None where they name none.
+
+    Raises:
+        DsrError: settings that cannot be used.
+    """
+    from dsr_core.endpoint import Endpoint, EndpointConfig
+    from dsr_core.qa.asking import Asker, AskingConfig
+
+    config = AskingConfig(**{f.name: getattr(args, f.name) for f in fields(AskingConfig) if hasattr(args, f.name)})
+    endpoint = EndpointConfig.from_environment(args.endpoint, args.model, timeout_s=args.reply_timeout)
+    return None if endpoint is None else Asker(Endpoint(endpoint), config)
+
+
+class Told:
+    """Shows how far it is and what it has cost: a bar on a terminal, else a line every half minute, on stderr."""
+
+    def __init__(self, args: argparse.Namespace, total: int, asker, what: str):
+        self._asker, self._bar, self._shown_s, self._done, self._total = asker, None, time.monotonic(), 0, total
+        self._lines = not args.no_progress
+        if show_progress(args):
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=what, unit=what, leave=False)
+
+    def __call__(self) -> None:
+        self._done += 1
+        totals = "" if self._asker is None else str(self._asker.ledger.totals())
+        if self._bar is not None:
+            self._bar.set_postfix_str(totals, refresh=False)
+            self._bar.update()
+        elif self._lines and time.monotonic() - self._shown_s > 30.0:
+            self._shown_s = time.monotonic()
+            print(f"{self._done} of {self._total} done; {totals}", file=sys.stderr)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def run(args: argparse.Namespace) -> int:
+    from dsr_core.errors import QueryError
+    from dsr_core.qa.captions import read_captions
+    from dsr_core.qa.curate import CurateConfig, Curator, captioned, journal_path
+    from dsr_core.qa.curated import write_curated
+    from dsr_core.qa.journal import Journal
+    from dsr_core.qa.motion_filter import MotionFilterConfig
+    from dsr_core.qa.recordings import expand
+
+    if not args.sources and not args.captions:
+        raise QueryError("dsr curate needs a SOURCE or --captions (dsr curate --help)")
+    asker = make_asker(args)
+    if args.captions and asker is None:
+        raise QueryError("captions are read by a model: give --endpoint URL --model NAME")
+    config = CurateConfig(
+        replace(MotionFilterConfig(), **{name: getattr(args, name) for name in _FILTER}), frames=args.frames
+    )
+    captions = read_captions(args.captions) if args.captions else {}
+    recordings = captioned(expand(args.sources, args.sequence) if args.sources else [], captions)
+    opener = _Opener(args)
+    curator = Curator(config, opener.source, None if args.no_tracks else opener.scene, asker, captions)
+    settings = {
+        "curation": config.to_dict(),
+        "model": None if asker is None else asker.endpoint.config.model,
+        "captions": bool(captions),
+        "tracks": not args.no_tracks,
+        "detector": args.detector,
+        "detections": args.detections,
+    }
+    told = Told(args, len(recordings), asker, "recording")
+    with Journal(journal_path(args.out), settings, args.resume) as journal:
+        entries, ending = curator.run(recordings, journal, told)
+    told.close()
+    totals = None if asker is None else asker.ledger.totals()
+    report = {
+        "settings": settings,
+        "judged": len(entries),
+        "kept": sum(e.keep for e in entries),
+        "not_kept": dict(Counter(_kind(e.reasons[0]) for e in entries if not e.keep).most_common()),
+        "unfinished": ending.unfinished,
+        "stopped": ending.why,
+        "this_run": None if totals is None else asdict(totals),
+    }
+    out = write_curated(args.out, entries, report)
+    complete = len(entries) == len(recordings)
+    if args.json:
+        print_json({"out": str(out), "of": len(recordings), **report})
+    else:
+        _print(report, len(recordings), str(out), totals)
+    return DONE if complete else NOT_ALL
+
+
+class _Opener:
+    """Opens recordings as the arguments say; with a detector also the tracks of recordings that have none."""
+
+    def __init__(self, args: argparse.Namespace):
+        self._args = args
+        self._look = Looker(args)
+        self._makes_tracks = args.detector not in (None, "none") or args.perception is not None
+
+    def source(self, recording):
+        from dsr_core.sources import open_source
+
+        return open_source(recording.path, recording.sequence, self._args.detections)
+
+    def scene(self, recording):
+        from dsr_core.sources.detected import lacks_detections
+
+        source = self.source(recording)
+        if not self._makes_tracks:
+            return None if lacks_detections(source) else source.scene()
+        return self._look(self._look.open(path=recording.path, sequence=recording.sequence)).scene()
+
+
+def _kind(reason: str) -> str:
+    """A reason without its numbers, for counts."""
+    words = reason.partition(":")[0].partition("(")[0].partition(";")[0].split()
+    return " ".join("N" if any(c.isdigit() for c in word) else word for word in words)
+
+
+def _print(report: dict, total: int, out: str, totals) -> None:
+    print(f"{report['kept']} of {report['judged']} recordings kept -> {out}")
+    for reason, count in report["not_kept"].items():
+        print(f"  {count:5d} not kept: {reason}")
+    for name, why in report["unfinished"].items():
+        print(f"  not finished: {name}: {why}")
+    if report["stopped"]:
+        print(f"  stopped: {report['stopped']}")
+    if report["judged"] < total:
+        print(f"  {total - report['judged']} are left; run the same command again")
+    if totals is not None:
+        print(f"  {totals}")
