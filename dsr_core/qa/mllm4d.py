@@ -26,7 +26,7 @@ from dsr_core.geometry.transforms import R_BODY_OPTICAL
 from dsr_core.qa.config import QaConfig
 from dsr_core.qa.item import Candidate
 from dsr_core.qa.references import References
-from dsr_core.qa.sample import Stretch, camera_stretch, stretches
+from dsr_core.qa.stretches import Stretch, camera_stretch, stretches
 from dsr_core.qa.truth import truth
 from dsr_core.reasoning.agents import Agent, places_at, poses
 from dsr_core.reasoning.engine import Finding, ResolvedQuery

@@ -1,4 +1,4 @@
-"""Draws what questions are about: who, seen by whom, and when; things that are long in view go first."""
+"""Draws what questions are about: who, seen by whom, and when; things that are long in view and move go first."""
 
 from __future__ import annotations
 
@@ -9,34 +9,14 @@ from itertools import accumulate
 
 import numpy as np
 
-from dsr_core.errors import DeclineError
 from dsr_core.qa.config import QaConfig
+from dsr_core.qa.stretches import Stretch, camera_stretch, stretches
 from dsr_core.qa.templates import PAIRS
-from dsr_core.reasoning.agents import Agent, span
-from dsr_core.reasoning.kinds.published import source_stamps
+from dsr_core.qa.windows import LENGTH_BINS, Grid
+from dsr_core.reasoning.agents import Agent
 from dsr_core.scene import Scene, Track
 
-#: Of a scene with more stretches of observation only so many, the longest ones, are drawn from.
-MAX_STRETCHES = 400
-_LENGTH_BINS = 3
 _REDRAWS = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Stretch:
-    """A thing, or the camera, from `start_s` to `end_s` in which it was observed without a gap.
-
-    `moves` says whether its places are farther apart than its own length: a hint for sampling alone.
-    """
-
-    agent: Agent
-    start_s: float
-    end_s: float
-    moves: bool = False
-
-    @property
-    def length_s(self) -> float:
-        return self.end_s - self.start_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +54,8 @@ class Sampler:
         self._camera = camera_stretch(scene)
         self._grid = Grid(scene, config)
         self.stretches = stretches(scene, config, self._grid.least_s)
-        self._all = self._cumulative(range(len(self.stretches)))
+        self._any = range(len(self.stretches))
+        self._any_weights = self._cumulative(self._any)
         oriented = [i for i, s in enumerate(self.stretches) if _has_front(s.agent.track, config)]
         self._oriented, self._oriented_weights = oriented, self._cumulative(oriented)
         start = np.array([s.start_s for s in self.stretches])
@@ -91,49 +72,50 @@ class Sampler:
 
     def draw(self, kind: str, absolute: bool) -> Draft | str:
         """A draft, or the reason why this try gave none."""
-        rng, config = self._rng, self._config
-        if kind == "orientation":
-            if not self._oriented:
-                return "no heading"
-            first = self._lucky(kind, absolute, self._oriented, self._oriented_weights)
-        elif self.stretches:
-            first = self._lucky(kind, absolute, range(len(self.stretches)), self._all)
-        else:
-            return "nothing observed long enough"
-        subject, other, together = self.stretches[first], None, [self.stretches[first]]
-        if kind in PAIRS:
-            chance = rng.random() if self._camera is not None else 1.0
-            share = config.camera_thing
-            if chance < share + (1.0 - share) * share:
-                other = self._camera
-            elif self._partners[first]:
-                # Of two the one that moves: what two parked things do is soon asked.
-                other = max((self.stretches[i] for i in rng.choices(self._partners[first], k=2)), key=lambda s: s.moves)
-            else:
-                return "no second thing at the time"
-            together.append(other)
-            if chance < share:
-                subject, other = other, subject
-        viewer = self._viewer(first, kind, absolute, together)
+        oriented = kind == "orientation"
+        which, weights = (self._oriented, self._oriented_weights) if oriented else (self._any, self._any_weights)
+        if not which:
+            return "no heading" if oriented else "nothing observed long enough"
+        first = self._lucky(kind, absolute, which, weights)
+        things = self._things(first, kind)
+        if things is None:
+            return "no second thing at the time"
+        viewer = self._viewer(first, kind, absolute, things)
         if viewer is None:
             return "no viewer"
-        if not absolute:
-            together.append(viewer)
+        together = things if absolute else (*things, viewer)
         start, end = max(s.start_s for s in together), min(s.end_s for s in together)
         if kind == "direction_prediction":
             window, length_bin = None, 0
             latest = min(end, self._grid.future_s)
         else:
             length_bin = self._length_bin(kind, absolute)
-            window = self._grid.window(rng, start, end, kind, length_bin)
+            window = self._grid.window(self._rng, start, end, kind, length_bin)
             if window is None:
                 return "not long enough together"
             latest = math.inf
         at_s = self._time_of(viewer, window, latest) if absolute else None
         if absolute and at_s is None:
             return "viewer not seen before"
-        names = subject.agent, None if other is None else other.agent, viewer.agent
-        return Draft(kind, *names, absolute, at_s, window, first, length_bin)
+        other = things[1].agent if len(things) > 1 else None
+        return Draft(kind, things[0].agent, other, viewer.agent, absolute, at_s, window, first, length_bin)
+
+    def _things(self, first: int, kind: str) -> tuple[Stretch, ...] | None:
+        """The one or two things, in order; None where there is no second one."""
+        drawn = self.stretches[first]
+        if kind not in PAIRS:
+            return (drawn,)
+        share = self._config.camera_thing
+        chance = self._rng.random() if self._camera is not None else 1.0
+        if chance < share:
+            return self._camera, drawn
+        if chance < share + (1.0 - share) * share:
+            return drawn, self._camera
+        if not self._partners[first]:
+            return None
+        # Of two the one that moves: what two parked things do is soon asked.
+        two = [self.stretches[i] for i in self._rng.choices(self._partners[first], k=2)]
+        return drawn, max(two, key=lambda s: s.moves)
 
     def tell(self, draft: Draft, kept: bool) -> None:
         """Says whether a draft became a question: things and lengths of windows that do so are drawn more often."""
@@ -151,22 +133,16 @@ class Sampler:
                 break
         return first
 
-    def _viewer(self, first: int, kind: str, absolute: bool, things: list[Stretch]) -> Stretch | None:
+    def _viewer(self, first: int, kind: str, absolute: bool, things: tuple[Stretch, ...]) -> Stretch | None:
         """The camera or a thing with a heading; nobody sees its own speed, heading or way from its own moving frame."""
         rng = self._rng
         own = kind not in ("distance", "direction") and not absolute
         camera = self._camera is not None and not (own and any(s is self._camera for s in things))
         if camera and rng.random() < self._config.camera_viewer:
             return self._camera
-        if absolute:
-            choice = self._oriented
-        else:
-            taken = {s.agent.name for s in things} if own else ()
-            choice = (
-                [i for i in self._viewers[first] if self.stretches[i].agent.name not in taken]
-                if own
-                else (self._viewers[first])
-            )
+        choice = self._oriented if absolute else self._viewers[first]
+        if own:
+            choice = [i for i in choice if all(self.stretches[i].agent.name != s.agent.name for s in things)]
         if choice:
             return self.stretches[rng.choice(choice)]
         return self._camera if camera else None
@@ -181,10 +157,10 @@ class Sampler:
 
     def _length_bin(self, kind: str, absolute: bool) -> int:
         weights = [(kept + 1.0) / (tries + 2.0) for kept, tries in self._wins(kind, absolute)]
-        return self._rng.choices(range(_LENGTH_BINS), weights=weights)[0]
+        return self._rng.choices(range(LENGTH_BINS), weights=weights)[0]
 
     def _wins(self, kind: str, absolute: bool) -> list[list[int]]:
-        return self._won.setdefault((kind, absolute), [[0, 0] for _ in range(_LENGTH_BINS)])
+        return self._won.setdefault((kind, absolute), [[0, 0] for _ in range(LENGTH_BINS)])
 
     def _cumulative(self, which) -> list[float]:
         longest, moving = self._config.max_window_s, self._config.moving_weight
@@ -192,90 +168,5 @@ class Sampler:
         return list(accumulate(min(s.length_s, longest) * (moving if s.moves else 1.0) for s in drawn))
 
 
-class Grid:
-    """Which windows there can be: tenths of a second for robust rules, the published samples for the published ones.
-
-    Args:
-        scene: The scene. config: Lengths and rules.
-
-    Attributes:
-        least_s: A shorter stretch holds no window.
-        future_s: What the published rules predict begins here; infinite for the robust rules.
-    """
-
-    def __init__(self, scene: Scene, config: QaConfig):
-        self._samples = None
-        shortest, longest = config.min_window_s, config.max_window_s
-        self.least_s, self.future_s = shortest, math.inf
-        if config.rules == "dsr":
-            self._samples = source_stamps(scene)[:-2]  # the last two are kept for prediction
-            self.future_s = float(self._samples[-1])
-            self.least_s = 3.0 * float(np.median(np.diff(self._samples)))
-        steps = np.linspace(math.log(shortest), math.log(longest), _LENGTH_BINS + 1)
-        self._edges = [round(10 * math.exp(s)) for s in steps]
-
-    def window(
-        self, rng: random.Random, start_s: float, end_s: float, kind: str, length_bin: int
-    ) -> tuple[float, float] | None:
-        """A window inside a stretch, rounded to tenths of a second; None where none fits."""
-        if self._samples is not None:
-            return self._published(rng, start_s, end_s, kind)
-        lo, hi = math.ceil(start_s * 10 - 1e-6), math.floor(end_s * 10 + 1e-6)
-        shortest, longest = self._edges[length_bin], self._edges[length_bin + 1]
-        if hi - lo < shortest:
-            shortest = self._edges[0]
-        if hi - lo < shortest:
-            return None
-        length = rng.randint(shortest, min(max(longest, shortest), hi - lo))
-        first = rng.randint(lo, hi - length)
-        return first / 10, (first + length) / 10
-
-    def _published(self, rng: random.Random, start_s: float, end_s: float, kind: str) -> tuple[float, float] | None:
-        """Two samples at least 4 steps apart, cut short where a thing is gone; 4 samples stay, 5 of speeds."""
-        samples = self._samples
-        first = int(samples.searchsorted(start_s - 1e-9))
-        last = int(samples.searchsorted(end_s + 1e-9)) - 1
-        least = 4 if "speed" in kind else 3
-        latest = min(last - least, len(samples) - 5)
-        if latest < first:
-            return None
-        i = rng.randint(first, latest)
-        j = min(rng.randint(i + 4, len(samples) - 1), last)
-        return None if j - i < least else (round(float(samples[i]), 1), round(float(samples[j]), 1))
-
-
-def camera_stretch(scene: Scene) -> Stretch | None:
-    """When the camera's pose is known, None where it never is."""
-    try:
-        agent = Agent("camera")
-        return Stretch(agent, *span(scene, agent))
-    except DeclineError:
-        return None
-
-
 def _has_front(track: Track, config: QaConfig) -> bool:
     return track.label not in config.no_front and bool(np.isfinite(track.orientations_xyzw).all())
-
-
-def stretches(scene: Scene, config: QaConfig, least_s: float) -> list[Stretch]:
-    """Where things were observed without a gap for long enough."""
-    found = []
-    for track in scene.tracks.values():
-        if track.label in config.not_asked:
-            continue
-        rows = np.flatnonzero(track.observed)
-        if len(rows) < 2:
-            continue
-        seen, agent = track.stamps_s[rows], Agent(track.id, track)
-        breaks = np.flatnonzero(np.diff(seen) > config.max_gap_s)
-        for lo, hi in zip(np.append(0, breaks + 1), np.append(breaks, len(seen) - 1), strict=True):
-            start_s, end_s = float(seen[lo]), float(seen[hi])
-            if end_s - start_s >= least_s - 1e-9:
-                places = track.positions_world_m[rows[lo] : rows[hi] + 1]
-                extent = float(np.linalg.norm(places.max(axis=0) - places.min(axis=0)))
-                moves = agent.length_m is not None and extent > agent.length_m
-                found.append(Stretch(agent, start_s, end_s, moves))
-    if len(found) > MAX_STRETCHES:
-        longest = sorted(range(len(found)), key=lambda i: -found[i].length_s)[:MAX_STRETCHES]
-        found = [found[i] for i in sorted(longest)]
-    return found
