@@ -17,7 +17,8 @@ from dsr_core.qa.generate import candidates
 from dsr_core.qa.item import DSR_TYPES, Candidate, Item, QaError
 from dsr_core.qa.letters import index_of, without_letters
 from dsr_core.qa.options_dsr import noise_options
-from dsr_core.qa.readers import read_items, read_rows, type_read
+from dsr_core.qa.read_types import type_read
+from dsr_core.qa.readers import read_items, read_rows
 from dsr_core.qa.rescale import rescale_boxes
 
 pq = pytest.importorskip("pyarrow.parquet")

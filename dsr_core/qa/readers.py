@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import csv
 import json
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsr_core.qa.arrow import parquet
-from dsr_core.qa.columns import OWN, PUBLISHED, item_of
+from dsr_core.qa.columns import OWN, item_of
 from dsr_core.qa.item import LETTERS, Item, QaError
+from dsr_core.qa.layouts import LAYOUTS, parquet_rows
 from dsr_core.qa.letters import MAX_OPTIONS, index_of, without_letters
+from dsr_core.qa.read_types import type_read
 
 _VIDEO_SUFFIX = re.compile(r"\.(?:mp4|webm|mkv|avi|mov)$", re.IGNORECASE)
 
@@ -67,9 +66,9 @@ def read_rows(path: str | Path) -> list[QaRow]:
     path = Path(path)
     if not path.is_file():
         raise QaError(f"no question set at {path}; make one with `dsr qa` or give another file")
-    reader = _READERS.get(path.suffix.lower())
+    reader = LAYOUTS.get(path.suffix.lower())
     if reader is None:
-        raise QaError(f"{path.name} ends in {path.suffix or 'nothing'}; question sets end in {', '.join(_READERS)}")
+        raise QaError(f"{path.name} ends in {path.suffix or 'nothing'}; question sets end in {', '.join(LAYOUTS)}")
     rows = []
     for record in reader(path):
         try:
@@ -95,7 +94,7 @@ def read_items(path: str | Path) -> list[Item]:
     if not path.is_file():
         raise QaError(f"no question set at {path}; make one with `dsr qa`")
     items = []
-    for row in _parquet_rows(path):
+    for row in parquet_rows(path):
         missing = [name for name in OWN if name not in row]
         if missing:
             raise QaError(
@@ -196,114 +195,6 @@ def _of_prompt(text: str) -> tuple[str, list[str]]:
     if not found:
         raise QaError("the prompt has no line 'Options:'")
     return question.strip(), [line for line in options.splitlines() if line.strip()]
-
-
-_READ_TYPES = (
-    ("dir_pred", re.compile(r"predict the moving direction of ", re.IGNORECASE)),
-    ("dis", re.compile(r"how does the distance between .+ and .+ change\??$", re.IGNORECASE | re.DOTALL)),
-    ("dir", re.compile(r"how does the direction of .+ to .+ change\??$", re.IGNORECASE | re.DOTALL)),
-    ("ori", re.compile(r"how does the orientation of .+ change\??$", re.IGNORECASE | re.DOTALL)),
-    ("spd", re.compile(r"how does the speed of .+ change\??$", re.IGNORECASE | re.DOTALL)),
-    ("spd_comp", re.compile(r"compare the speed between .+ and ", re.IGNORECASE | re.DOTALL)),
-)
-_ABSOLUTE = re.compile(r"\bfrom the perspective of .+? at [\d.]+ ?s,", re.IGNORECASE | re.DOTALL)
-_RELATIVE = re.compile(r"\bfollowing the perspective of ", re.IGNORECASE)
-
-
-def type_read(question: str) -> str:
-    """The published type that a question's words show; "non_temp" with a viewpoint alone, else ""."""
-    absolute, relative = _ABSOLUTE.search(question), _RELATIVE.search(question)
-    if not absolute and not relative:
-        return ""
-    for short, words in _READ_TYPES:
-        if words.search(question):
-            return f"{'abs' if absolute else 'rel'}_{short}"
-    return "non_temp"
-
-
-# --- files -> records ------------------------------------------------------------------------------------------------
-
-
-def _parquet_questions(path: Path) -> Iterator[dict]:
-    """Rows with the columns that a `QaRow` has; the others may be many times as large."""
-    return _parquet_rows(path, (*PUBLISHED, "scene", "group", "future_from_s", "image_width", "image_height"))
-
-
-def _parquet_rows(path: Path, columns: tuple[str, ...] | None = None) -> Iterator[dict]:
-    pa, pq = parquet()
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            missing = [name for name in PUBLISHED if name not in names]
-            if missing:
-                raise QaError(
-                    f"{path.name} has the columns {', '.join(names[:8])}, not {', '.join(missing)};"
-                    f" a question set has {', '.join(PUBLISHED)}"
-                )
-            for batch in file.iter_batches(columns=[n for n in names if columns is None or n in columns]):
-                yield from batch.to_pylist()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise QaError(f"{path.name} is no whole parquet file ({reason}); fetch or make it again") from None
-
-
-def _json_rows(path: Path) -> Iterator[dict]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise QaError(f"{path.name} is no whole JSON file ({error}); fetch or make it again") from None
-    if isinstance(data, dict):
-        for video, entries in data.items():
-            if not isinstance(entries, list):
-                raise QaError(f"{path.name}: {video!r} has {type(entries).__name__}, not a list of questions")
-            for entry in entries:
-                yield {"video": video, **entry} if isinstance(entry, dict) else entry
-    elif isinstance(data, list):
-        yield from _unpacked(data)
-    else:
-        raise QaError(f"{path.name} holds {type(data).__name__}; a question set is an object or a list")
-
-
-def _json_lines(path: Path) -> Iterator[dict]:
-    number = 0
-    with open(path, encoding="utf-8") as file:
-        try:
-            for line in file:
-                number += 1
-                if line.strip():
-                    yield from _unpacked([json.loads(line)])
-        except (ValueError, RecursionError) as error:
-            raise QaError(f"{path.name}, line {number}: no whole JSON ({error}); fetch or make it again") from None
-
-
-def _unpacked(entries: list) -> Iterator[dict]:
-    """Entries, and those of packed samples: a list of entries as one."""
-    for entry in entries:
-        yield from entry if isinstance(entry, list) else [entry]
-
-
-def _table(path: Path) -> Iterator[dict]:
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-        try:
-            for row in reader:
-                if None in row or None in row.values():
-                    raise QaError(
-                        f"{path.name}, line {reader.line_num}: {sum(v is not None for v in row.values())} cells for"
-                        f" {len(reader.fieldnames)} columns ({', '.join(reader.fieldnames)}); is the row cut off?"
-                    )
-                yield {k: v for k, v in row.items() if k}
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise QaError(f"{path.name}, line {reader.line_num}: {error}; fetch or make it again") from None
-
-
-_READERS: dict[str, Callable[[Path], Iterator[dict]]] = {
-    ".parquet": _parquet_questions,
-    ".json": _json_rows,
-    ".jsonl": _json_lines,
-    ".tsv": _table,
-    ".csv": _table,
-}
 
 
 def _short(record) -> str:
