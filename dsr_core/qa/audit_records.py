@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from dsr_core.qa.item import Item
+from dsr_core.qa.readers import read_rows
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,23 @@ class Record:
     options: tuple[str, ...]
     answer: int
     cluster: int
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """Records of a question set in any layout (`readers.read_rows`).
+
+    Where the file tells scenes and groups, these stay together; else the questions of one video do.
+
+    Raises:
+        QaError: the file cannot be read.
+        DependencyError: pyarrow is missing.
+    """
+    rows = read_rows(path)
+    clusters = clusters_of([row.scene or f"video {row.video_id}" for row in rows], [row.group for row in rows])
+    return [
+        Record(row.type or "untyped", row.question, row.options, row.answer_index, int(cluster))
+        for row, cluster in zip(rows, clusters, strict=True)
+    ]
 
 
 def from_items(items: Iterable[Item]) -> list[Record]:

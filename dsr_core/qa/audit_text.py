@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?) ?s\b")
+_FRAME = re.compile(r"\bframe (\d+)|\bframes (\d+) (?:and|to) (\d+)")
 _BOX = re.compile(r"\[(\d+), ?(\d+), ?(\d+), ?(\d+)\]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _MARK = re.compile(r"\(\d+\)\s*")
@@ -24,9 +25,14 @@ STEMS = (
 
 
 def question_numbers(question: str) -> np.ndarray:
-    """(4 + 4 BOXES + 1,) times, length of the window, boxes as centre and log size, and how many boxes; NaN: absent."""
+    """Times or frames, their difference, boxes as centre and log size, and the number of boxes; NaN is absent.
+
+    Returns:
+        (TIMES + 1 + 4 BOXES + 1,) float64.
+    """
     found = np.full(TIMES + 1 + 4 * BOXES + 1, np.nan)
-    times = [float(t) for t in _TIME.findall(question)][:TIMES]
+    frames = [number for numbers in _FRAME.findall(question) for number in numbers if number]
+    times = [float(t) for t in (*_TIME.findall(question), *frames)][:TIMES]
     found[: len(times)] = times
     if len(times) >= 2:
         found[TIMES] = times[1] - times[0]

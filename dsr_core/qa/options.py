@@ -30,7 +30,8 @@ class OptionsConfig:
         size: Options of a question; tasks that know fewer answers have as many as they know.
         caliper: How much partners may differ in what their texts foretell, as a probability (see `prognosis`).
         block: Partners come from the same scene, else from a block of neighbouring scenes with about so many questions.
-            Blocks keep the sets of scenes small that must stay together when a set is split.
+            Blocks keep the sets of scenes small that must stay together when a set is split; there are about five in a
+            shard at least, so that there is something to split.
         clear: Confidence from which on the runner-up of an answer may be among the options.
         least_gap: Least difference of two numbers among the options, as a share of the smaller.
         relation_bonus: How much nearer a near miss, a mirror image or a reversal counts, as a share of the caliper.
@@ -97,7 +98,7 @@ def _physical(candidates: list[Candidate], seed: int, config: OptionsConfig) -> 
         else:
             asked.add((candidate.scene, candidate.question))
             strata[stratum_of(candidate)].append(candidate)
-    blocks = _blocks(candidates, config.block)
+    blocks = _blocks(candidates, min(config.block, -(-len(candidates) // 5)))
     items: list[Item] = []
     for key in sorted(strata, key=repr):
         size = sizes.get(key[0], config.size)
