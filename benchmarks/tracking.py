@@ -5,10 +5,10 @@
 
 kitti: PointRCNN's boxes on five sequences of the validation split that AB3DMOT is judged on, by its rules (IROS 2020);
 "online" is what the tracker says at each frame about that frame, "memory" what the scene says afterwards. Constants
-were chosen on other sequences. errors: positions, consistency and speeds by sequence. others: Argoverse logs whose
-labels were made worse, and the simulated warehouse. answers: how often the same question has the same answer of the
-detector's tracks and of the labels. speed: frames a second. late: tracks of things whose range is hardly known, with a
-slow lane that knows it and is late. One thread works.
+were chosen on other sequences, but that names are voted on within a group with all thirteen in view. errors: positions,
+consistency and speeds by sequence. others: Argoverse logs whose labels were made worse, and the simulated warehouse.
+answers: how often the same question has the same answer of the detector's tracks and of the labels. speed: frames a
+second. late: tracks of things whose range is hardly known, with a slow lane that knows it and is late. One thread works.
 """
 
 from __future__ import annotations
