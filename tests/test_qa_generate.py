@@ -138,6 +138,20 @@ def test_predictions_hide_what_comes_after_their_end(simulated):
         assert tuple(s.label for s in known.states) == c.labels
 
 
+def test_predictions_can_tell_a_window(scene):
+    config = QaConfig(per_scene=150, windowed_predictions=True)
+    found = [c for c in candidates(scene, config, 0, "a") if c.kind == "direction_prediction"]
+    assert len(found) > 10
+    for c in found:
+        assert c.question.startswith(f"Between {c.window[0]:.1f}s and {c.window[1]:.1f}s, f")
+        assert c.future_from_s == c.window[1]
+        for until in (None, c.future_from_s + 1e-6):  # a stamp is a sum of periods
+            answer = ask(scene, c.question, until=until)
+            assert tuple(s.label for s in answer.states) == c.labels, c.question
+    with pytest.raises(QaError, match="windowed_predictions"):
+        QaConfig(windowed_predictions=True, rules="dsr")
+
+
 def test_covariates_say_what_the_text_shows(simulated):
     width, height = simulated.image_size
     for c in candidates(simulated, QaConfig(per_scene=120), 5, "a"):

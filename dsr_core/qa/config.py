@@ -35,6 +35,9 @@ class QaConfig:
         camera_viewer: Share of questions seen by the camera; the others are seen by things with a heading.
         camera_thing: Probability that the first of two things is the camera; else it is the second one with the same.
         at_inside: Share of absolute viewpoints whose time lies inside the window.
+        windowed_predictions: Whether predictions tell a window and look ahead from its end ("Between 2.0s and 6.0s, … ,
+            predict …"). The published ones tell none: they look ahead from when the thing was last seen, so of each
+            thing and viewer there is but one. Not with the published rules.
         not_asked: Classes that no question is about: the one that records.
         no_front: Classes that have no front: neither viewers, nor asked for their orientation.
         frames: Frames that questions of MLLM-4D name ("frame 3 of 32").
@@ -60,6 +63,7 @@ class QaConfig:
     camera_viewer: float = 0.5
     camera_thing: float = 0.5
     at_inside: float = 0.5
+    windowed_predictions: bool = False
     not_asked: tuple[str, ...] = ("ego_vehicle", "ego vehicle", "robot", "camera")
     no_front: tuple[str, ...] = (
         "barrel",
@@ -101,6 +105,8 @@ class QaConfig:
             raise QaError(
                 f"windows of {self.min_window_s} s to {self.max_window_s} s: give 0.1 <= min_window_s <= max_window_s"
             )
+        if self.windowed_predictions and self.rules == "dsr":
+            raise QaError("windowed_predictions: the published rules predict from the 30th of 32 samples alone")
         for name in ("not_asked", "no_front"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 

@@ -12,7 +12,7 @@ from dsr_core.qa.config import QaConfig
 from dsr_core.qa.item import TEMPLATE_TYPES, Candidate
 from dsr_core.qa.mllm4d import TYPES as TASK_TYPES
 from dsr_core.qa.mllm4d import TaskMaker
-from dsr_core.qa.references import References
+from dsr_core.qa.references import Reference, References
 from dsr_core.qa.sample import Draft, Sampler
 from dsr_core.qa.templates import KINDS, question, type_of
 from dsr_core.qa.truth import truth
@@ -148,31 +148,35 @@ class TemplateMaker:
             metric=self._scene.metric,
             rules=self._config.rules,
             image_size=next((r.image_size for r in said if r.image_size is not None), None),
-            future_from_s=self._predicted_from(draft) if draft.window_s is None else None,
+            future_from_s=self._predicted_from(draft) if draft.kind == "direction_prediction" else None,
             ego_motion=found.ego_motion,
             object_motion=found.object_motion,
             others=found.others,
             samples=found.samples,
         )
 
-    def _said(self, draft: Draft) -> list | str:
+    def _said(self, draft: Draft) -> list[Reference] | str:
         """References to the viewer and the things, or the reason why one of them cannot be referred to."""
-        predicts = draft.window_s is None
-        start_s, when = (self._predicted_from(draft), "final") if predicts else (draft.window_s[0], "initial")
-        if start_s is None:
+        predicts, timeless = draft.kind == "direction_prediction", draft.window_s is None
+        end_s = self._predicted_from(draft) if predicts else None
+        if predicts and end_s is None:
             return "not seen at the end"
-        things = [agent for agent in (draft.subject, draft.other) if agent is not None]
-        asked = [(draft.viewer, draft.at_s, "", False)] if draft.absolute else [(draft.viewer, start_s, when, predicts)]
+        final, initial = (end_s, "final", timeless), (None if timeless else draft.window_s[0], "initial", False)
+        viewed = (draft.at_s, "", False) if draft.absolute else final if timeless else initial
+        asked = final if predicts else initial
         said = []
-        for agent, at_s, called, any_time in (*asked, *((thing, start_s, when, predicts) for thing in things)):
-            reference = self._references.of(agent, at_s, called, any_time)
-            if isinstance(reference, str):
-                return reference
-            said.append(reference)
+        for agent, how in ((draft.viewer, viewed), (draft.subject, asked), (draft.other, asked)):
+            if agent is not None:
+                reference = self._references.of(agent, *how)
+                if isinstance(reference, str):
+                    return reference
+                said.append(reference)
         return said
 
     def _predicted_from(self, draft: Draft) -> float | None:
         """Second from which a prediction looks into the future, None where the things were gone by then."""
+        if draft.window_s is not None:
+            return draft.window_s[1]
         agents = [draft.subject] if draft.absolute else [draft.subject, draft.viewer]
         first, last = common_span(self._scene, agents)
         if self._samples is None:

@@ -27,7 +27,7 @@ class Draft:
         kind: Kind of the query.
         subject, other: The one or two things. viewer: Whose eyes.
         absolute: Whether the viewpoint is held fixed, then at `at_s` (seconds, one decimal).
-        window_s: (start, end) seconds with one decimal, None for predictions.
+        window_s: (start, end) seconds with one decimal, None for predictions that tell none.
         first, length_bin: Which stretch and which length of the window were drawn, for `Sampler.tell`.
     """
 
@@ -85,15 +85,15 @@ class Sampler:
             return "no viewer"
         together = things if absolute else (*things, viewer)
         start, end = max(s.start_s for s in together), min(s.end_s for s in together)
-        if kind == "direction_prediction":
-            window, length_bin = None, 0
-            latest = min(end, self._grid.future_s)
-        else:
+        predicts, window, length_bin = kind == "direction_prediction", None, 0
+        if not predicts or self._config.windowed_predictions:
             length_bin = self._length_bin(kind, absolute)
             window = self._grid.window(self._rng, start, end, kind, length_bin)
             if window is None:
                 return "not long enough together"
-            latest = math.inf
+        latest = math.inf
+        if predicts:
+            latest = min(end, self._grid.future_s) if window is None else window[1]
         at_s = self._time_of(viewer, window, latest) if absolute else None
         if absolute and at_s is None:
             return "viewer not seen before"

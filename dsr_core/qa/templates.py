@@ -40,14 +40,14 @@ def question(
         kind: One of the values of `KINDS`.
         viewer: Words for the viewer ("camera").
         things: Words for the one or two things asked about.
-        window_s: (start, end) in seconds, printed with one decimal; not told by predictions.
+        window_s: (start, end) in seconds, printed with one decimal; None for predictions as published, which tell none.
         at_s: Second of an absolute viewpoint, None for a relative one.
     """
     perspective = (
         f"following the perspective of {viewer}" if at_s is None else f"from the perspective of {viewer} at {at_s:.1f}s"
     )
     core = _CORES[kind].format(*things)
-    if kind == "direction_prediction":
+    if window_s is None:
         return f"F{perspective[1:]}, {core}"
     return f"Between {window_s[0]:.1f}s and {window_s[1]:.1f}s, {perspective}, {core}"
 
