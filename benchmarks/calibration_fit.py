@@ -19,8 +19,9 @@ PRIOR_CASES = 20.0
 #: Ends of the ranges of confidence that the last map has knots for; above `SURE` it only lowers.
 KNOTS = (0.1, 0.3, 0.45, 0.55, 0.65, 0.75, 0.85, 0.93, 0.975, 1.0)
 SURE = 0.9
-#: The last map takes off so many sigma of the share that was right.
-CAUTION = 1.5
+#: The last map takes off so many sigma of the share that was right, and fewer below `DOUBTFUL`: there nobody acts on
+#: the answer, and there are so few cases that much would be taken off.
+CAUTION, DOUBTFUL, DOUBTFUL_CAUTION = 1.5, 0.65, 0.5
 #: So many answers about the same things count as one.
 CASES_OF_ONE = 5.0
 #: A kind needs so many judged states to have a map of its own.
@@ -58,7 +59,7 @@ def fit(cases: Sequence) -> dict:
 
 
 def _fit_knots(maps, answered) -> list[list[float]]:
-    """Knots of the last map: in each range of confidence the share that was right, less `CAUTION` sigma of that share.
+    """Knots of the last map: in each range of confidence the share that was right, less some sigma of that share.
 
     Answers about one thing are not independent: so many of them count as one.
     """
@@ -72,7 +73,8 @@ def _fit_knots(maps, answered) -> list[list[float]]:
         here = (told >= low) & (told < high)
         count = max(int(here.sum()) / CASES_OF_ONE, 1.0)
         share = float(right[here].mean()) if here.any() else low
-        cautious = share - CAUTION * np.sqrt(max(share * (1.0 - share), 0.01 * 0.99) / count)
+        caution = CAUTION if high > DOUBTFUL else DOUBTFUL_CAUTION
+        cautious = share - caution * np.sqrt(max(share * (1.0 - share), 0.01 * 0.99) / count)
         middle = float(told[here].mean()) if here.any() else (low + high) / 2
         knots.append([middle, float(np.clip(cautious, knots[-1][1], middle if low >= SURE else 1.0))])
     knots.append([1.0, SUREST])
