@@ -1,5 +1,7 @@
 """How well things are tracked: HOTA, CLEAR over recall, identity switches, errors, speed, and what answers make of it.
 
+One thread works.
+
     python benchmarks/tracking.py                     all tables
     python benchmarks/tracking.py kitti speed         some of kitti, errors, others, answers, speed, late
 
@@ -8,7 +10,7 @@ kitti: PointRCNN's boxes on five sequences of the validation split that AB3DMOT 
 were chosen on other sequences, but that names are voted on within a group with all thirteen in view. errors: positions,
 consistency and speeds by sequence. others: Argoverse logs whose labels were made worse, and the simulated warehouse.
 answers: how often the same question has the same answer of the detector's tracks and of the labels. speed: frames a
-second. late: tracks of things whose range is hardly known, with a slow lane that knows it and is late. One thread works.
+second. late: tracks of things whose range is hardly known, with a slow lane that knows it and is late.
 """
 
 from __future__ import annotations
