@@ -24,6 +24,8 @@ from dsr_core.reasoning.query import Query, Viewpoint
 from dsr_core.reasoning.window import common_span
 from dsr_core.scene import Scene
 
+#: What a question is worth, to the sampling of the next ones, whose answer more than a quarter have.
+_STALE = 0.5
 #: A try at a question: the question, or the reason why it came to nothing.
 Try = Callable[[str], Candidate | str]
 
@@ -99,15 +101,15 @@ class TemplateMaker:
         if isinstance(draft, str):
             return draft
         made = self._make(draft)
-        self._sampler.tell(draft, isinstance(made, Candidate) and self._is_fresh(made))
+        self._sampler.tell(draft, self._worth(made) if isinstance(made, Candidate) else 0.0)
         return made
 
-    def _is_fresh(self, made: Candidate) -> bool:
-        """Whether a quarter at most of the questions alike had this answer; what all have makes no choice of four."""
+    def _worth(self, made: Candidate) -> float:
+        """1 where a quarter at most of the questions alike had this answer, else less: what all have is no choice."""
         answers = self._answers[made.stratum]
         fresh = 4 * answers[made.answer] <= answers.total() + 3
         answers[made.answer] += 1
-        return fresh
+        return 1.0 if fresh else _STALE
 
     def _make(self, draft: Draft) -> Candidate | str:
         said = self._said(draft)

@@ -67,8 +67,8 @@ class Sampler:
         fronts = np.zeros(len(ids), bool)
         fronts[oriented] = True
         self._viewers = [np.flatnonzero(row & fronts).tolist() for row in together]
-        self._luck: dict[tuple[str, bool, int], list[int]] = {}
-        self._won: dict[tuple[str, bool], list[list[int]]] = {}
+        self._luck: dict[tuple[str, bool, int], list[float]] = {}
+        self._won: dict[tuple[str, bool], list[list[float]]] = {}
 
     def draw(self, kind: str, absolute: bool) -> Draft | str:
         """A draft, or the reason why this try gave none."""
@@ -117,19 +117,19 @@ class Sampler:
         two = [self.stretches[i] for i in self._rng.choices(self._partners[first], k=2)]
         return drawn, max(two, key=lambda s: s.moves)
 
-    def tell(self, draft: Draft, kept: bool) -> None:
-        """Says whether a draft became a question: things and lengths of windows that do so are drawn more often."""
-        luck = self._luck.setdefault((draft.kind, draft.absolute, draft.first), [0, 0])
+    def tell(self, draft: Draft, worth: float) -> None:
+        """Says what a draft was worth, 0 to 1: things and lengths of windows that give more are drawn more often."""
+        luck = self._luck.setdefault((draft.kind, draft.absolute, draft.first), [0.0, 0.0])
         for won in (luck, self._wins(draft.kind, draft.absolute)[draft.length_bin]):
-            won[0] += kept
-            won[1] += 1
+            won[0] += worth
+            won[1] += 1.0
 
     def _lucky(self, kind: str, absolute: bool, which, weights: list[float]) -> int:
         """One of the stretches; one whose questions failed so far is passed over the more often the more it did."""
         for _ in range(_REDRAWS):
             first = self._rng.choices(which, cum_weights=weights)[0]
-            kept, tries = self._luck.get((kind, absolute, first), (0, 0))
-            if self._rng.random() * (tries + 1.0) < kept + 1.0:
+            worth, tries = self._luck.get((kind, absolute, first), (0.0, 0.0))
+            if self._rng.random() * (tries + 1.0) < worth + 1.0:
                 break
         return first
 
@@ -156,11 +156,11 @@ class Sampler:
         return None if hi < lo else self._rng.randint(lo, hi) / 10
 
     def _length_bin(self, kind: str, absolute: bool) -> int:
-        weights = [(kept + 1.0) / (tries + 2.0) for kept, tries in self._wins(kind, absolute)]
+        weights = [(worth + 1.0) / (tries + 2.0) for worth, tries in self._wins(kind, absolute)]
         return self._rng.choices(range(LENGTH_BINS), weights=weights)[0]
 
-    def _wins(self, kind: str, absolute: bool) -> list[list[int]]:
-        return self._won.setdefault((kind, absolute), [[0, 0] for _ in range(LENGTH_BINS)])
+    def _wins(self, kind: str, absolute: bool) -> list[list[float]]:
+        return self._won.setdefault((kind, absolute), [[0.0, 0.0] for _ in range(LENGTH_BINS)])
 
     def _cumulative(self, which) -> list[float]:
         longest, moving = self._config.max_window_s, self._config.moving_weight
