@@ -15,7 +15,8 @@ def ladders(
     size: int = 4,
     least_gap: float = 0.15,
     most: float = 1.75,
-    tried: int = 12,
+    caliper: float = np.inf,
+    tried: int = 4,
 ) -> list[tuple[int, ...]]:
     """Disjoint groups of `size` questions whose true values are rungs of a ladder.
 
@@ -25,7 +26,8 @@ def ladders(
 
     Args:
         values: (N,) positive numbers, as they are written.
-        scores: (N, R) as for `Matcher`; among the values that fit, the `tried` nearest to the group's first are tried.
+        scores: (N, R) as for `Matcher`; of the values that fit, one of the `tried` nearest to the group's first is
+            taken, and none farther than `caliper`.
         members: Indices that may be used.
         rng: The order in which first rungs are taken.
     """
@@ -46,7 +48,11 @@ def ladders(
             if not len(near):
                 break
             apart = np.linalg.norm(scores[order[near]] - scores[order[first]], axis=1)
-            rungs.append(int(near[rng.choice(np.argsort(apart, kind="stable")[:tried])]))
+            nearest = np.argsort(apart, kind="stable")[:tried]
+            nearest = nearest[apart[nearest] <= caliper]
+            if not len(nearest):
+                break
+            rungs.append(int(near[rng.choice(nearest)]))
         if len(rungs) == size:
             free[rungs] = False
             found.append(tuple(int(order[r]) for r in rungs))

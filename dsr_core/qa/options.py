@@ -33,6 +33,7 @@ class OptionsConfig:
             Blocks keep the sets of scenes small that must stay together when a set is split; there are about five in a
             shard at least, so that there is something to split.
         clear: Confidence from which on the runner-up of an answer may be among the options.
+        number_caliper: The same of numbers, as a share of them.
         least_gap: Least difference of two numbers among the options, as a share of the smaller.
         relation_bonus: How much nearer a near miss, a mirror image or a reversal counts, as a share of the caliper.
     """
@@ -42,6 +43,7 @@ class OptionsConfig:
     block: int = 10_000
     clear: float = 0.99
     least_gap: float = 0.15
+    number_caliper: float = 0.25
     relation_bonus: float = 0.5
     common: float = 1.0
 
@@ -143,7 +145,8 @@ def _items_of_stratum(
         return []
     width = max(len(c.covariates) for c in candidates)
     covariates = np.array([(*c.covariates, *(0.0,) * (width - len(c.covariates))) for c in candidates], float)
-    scores = prognostic_scores(covariates.reshape(len(candidates), width), _told(candidates, states, is_number))
+    values = np.array([max(_written(c), 1e-3) for c in candidates]) if is_number else None
+    scores = prognostic_scores(covariates.reshape(len(candidates), width), states if values is None else values)
     rivals = [frozenset() if c.confidence >= config.clear else runners_up(c.labels, c.others) for c in candidates]
 
     def compatible(i: int, j: int) -> bool:
@@ -154,7 +157,6 @@ def _items_of_stratum(
         return config.relation_bonus * bool(_relations(states[i], states[j]))
 
     matcher = Matcher(compatible, bonus, size, config.caliper, common=config.common)
-    values = np.array([_written(c) for c in candidates]) if is_number else None
     free = np.ones(len(candidates), bool)
     groups = []
     scene_codes = {scene: i for i, scene in enumerate(sorted({c.scene for c in candidates}))}
@@ -164,8 +166,8 @@ def _items_of_stratum(
     ):
         for value in np.unique(pool[free]):
             members = np.flatnonzero(free & (pool == value))
-            if is_number:
-                found = ladders(values, scores, members, rng, size, config.least_gap)
+            if values is not None:
+                found = ladders(values, scores, members, rng, size, config.least_gap, caliper=config.number_caliper)
             else:
                 found = matcher.groups(scores, answers, members, rng)
             groups += found
@@ -217,13 +219,6 @@ def _sizes(candidates: list[Candidate], size: int) -> dict[str, int]:
 def _is_number(candidate: Candidate) -> bool:
     """Whether the options are numbers (the answers of the DSR types are states, whatever number lies behind them)."""
     return candidate.type not in DSR_TYPES and candidate.value is not None and candidate.unit is not None
-
-
-def _told(candidates: list[Candidate], states: list, is_number: bool) -> list:
-    """What the text may foretell: the states, or the size of a number in steps of a quarter."""
-    if not is_number:
-        return states
-    return [(f"{round(4 * np.log(max(c.value, 1e-3)))}",) for c in candidates]
 
 
 def _written(candidate: Candidate) -> float:

@@ -24,12 +24,13 @@ MOST_DIMENSIONS = 5
 BARE = 0.02
 
 
-def prognostic_scores(covariates: np.ndarray, answers: Sequence[Labels]) -> np.ndarray:
-    """Where questions of one stratum stand by what their text foretells; distances are differences of probability.
+def prognostic_scores(covariates: np.ndarray, answers: Sequence[Labels] | np.ndarray) -> np.ndarray:
+    """Where questions of one stratum stand by what their text foretells.
 
     Args:
         covariates: (N, D) numbers that the text shows; columns may be constant.
-        answers: N true answers in canonical form.
+        answers: N true answers in canonical form, then distances are differences of probability; or (N,) positive
+            numbers, then they are those of the numbers' logarithms.
 
     Returns:
         (N, R) float64, R >= 1.
@@ -37,7 +38,8 @@ def prognostic_scores(covariates: np.ndarray, answers: Sequence[Labels]) -> np.n
     x = standardised(covariates)
     if len(x) < 4 * FEWEST or not x.shape[1]:
         return x * 0.25 if x.shape[1] else np.zeros((len(x), 1))
-    predicted = _left_out_predictions(_quadratic(x), _targets(answers))
+    told = np.log(answers)[:, None] if isinstance(answers, np.ndarray) else _targets(answers)
+    predicted = _left_out_predictions(_quadratic(x), told)
     centred = predicted - predicted.mean(axis=0)
     _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
     kept = axes[: min(MOST_DIMENSIONS, int((sizes > 1e-9).sum()))]
