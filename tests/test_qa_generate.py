@@ -240,6 +240,16 @@ def test_scenes_that_lack_something(missing, rules):
             assert "camera" not in (c.viewer, *c.things)
 
 
+@pytest.mark.parametrize("scale", [0.2, 30.0])
+def test_scale_changes_no_question_and_no_answer(scale):
+    scene = random_scene(5)
+    found, scaled = (candidates(s, QaConfig(per_scene=60), 0, "a") for s in (scene, scene.transformed(scale=scale)))
+    assert len(found) > 30 and [(c.question, c.answer) for c in found] == [(c.question, c.answer) for c in scaled]
+    unknown = candidates(replace(scene, metric=False), QaConfig(per_scene=60), 0, "a")
+    assert [(c.question, c.answer) for c in unknown] == [(c.question, c.answer) for c in found]
+    assert all(c.margin is None for c in unknown if c.kind in ("distance", "speed", "speed_comparison"))
+
+
 def test_things_that_move_are_asked_about_more_often():
     scene = random_scene(1)
     parked = {i for i, t in scene.tracks.items() if np.ptp(t.positions_world_m, axis=0).max() < 1.0}
