@@ -80,7 +80,7 @@ def read_question(
     """
     try:
         content = _complete(text, list(names)[:MAX_NAMES], config)
-        reading = _reading(_reply_object(content), config.model)
+        reading = reading_of(_reply_object(content), config.model)
     except DeclineError as error:
         raise DeclineError(error.code, str(error), tuple(candidates)) from None
     return reading.given(window, viewpoint)
@@ -103,7 +103,12 @@ def _reply_object(content: str) -> dict:
     return found
 
 
-def _reading(reply: dict, model: str) -> ModelReading:
+def reading_of(reply: dict, model: str) -> ModelReading:
+    """The question that a model's reply reads it as.
+
+    Raises:
+        DeclineError: NOT_UNDERSTOOD.
+    """
     if "query" not in reply:  # a bare query
         reply = {"query": reply}
     data = reply["query"]

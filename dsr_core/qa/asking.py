@@ -222,7 +222,8 @@ class Asker:
 
         Args:
             messages: As `Endpoint.complete` takes them.
-            schema: JSON Schema of the reply; `read` gets only what fulfils it.
+            schema: JSON Schema of the reply; `read` gets only what fulfils it. Nulls inside its fields count
+                as left out.
             read: Raises `BadReply` for what cannot be used.
 
         Raises:
@@ -239,6 +240,7 @@ class Asker:
                 if found is None:
                     cut = ", because it was cut off: be brief" if reply.cut else ""
                     raise BadReply("no JSON object", f"the reply {shown(reply.content)} holds no such JSON object{cut}")
+                found = {name: _without_nulls(value) for name, value in found.items()}
                 check(found, schema)
                 return read(found)
             except BadReply as error:
@@ -292,6 +294,12 @@ def _guessed(messages: Sequence[Mapping]) -> int:
 
 def _named(schema: Mapping) -> set[str]:
     return set(schema["properties"])
+
+
+def _without_nulls(value):
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def check(found: dict, schema: Mapping) -> None:

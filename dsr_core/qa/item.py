@@ -96,8 +96,8 @@ class Item:
         options: Four texts without letters.
         answer_index: Which of them is true.
         origins: Where each option comes from: "truth", "other_object", "other_window", "other_viewpoint", "mirrored",
-            "reversed", "near_miss", "noise", "numeric"; more than one joined by "+".
-        distractors: Style of the options, "physical" or "dsr".
+            "reversed", "near_miss", "noise", "numeric", "model"; more than one joined by "+".
+        distractors: Style of the options, "physical", "dsr", or "model" (free-form questions).
         group: Name of the group of items that share their options ("" for none).
     """
 
