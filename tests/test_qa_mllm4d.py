@@ -42,6 +42,12 @@ def made(scene, config=CONFIG, seed=0):
     return candidates(scene, config, seed, "a", drops=drops), drops
 
 
+def all_dropped(drops, type_, reason):
+    """Whether every question of a type that was tried was dropped for this reason, until the type was given up."""
+    why = {r: n for (t, r), n in drops.items() if t == type_ and r != "repeated"}
+    return set(why) == {reason} and why[reason] + drops[type_, "repeated"] == CONFIG.max_failures
+
+
 def forward(speed):
     return np.stack([speed * STAMPS, 0 * STAMPS, 0 * STAMPS], axis=1)
 
@@ -50,8 +56,8 @@ def test_a_pure_rotation_moves_no_camera():
     found, drops = made(made_scene(np.array([3.0, 2.0, 1.0]), STAMPS / 10.0))
     types = {c.type for c in found}
     assert "camera_absolute_distance" not in types and "camera_relative_direction" not in types
-    assert drops["camera_absolute_distance", "too short a distance"] == CONFIG.max_failures
-    assert drops["camera_relative_direction", "no change"] == CONFIG.max_failures
+    assert all_dropped(drops, "camera_absolute_distance", "too short a distance")
+    assert all_dropped(drops, "camera_relative_direction", "no change")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,7 @@ def test_without_scale_there_are_no_metres():
     found, drops = made(made_scene(forward(1.0), metric=False))
     assert found and not {c.type for c in found} & set(NUMERIC)
     assert all(c.value is None and c.spatial_states is None for c in found)
-    assert all(drops[t, "NOT_METRIC"] == CONFIG.max_failures for t in NUMERIC)
+    assert all(all_dropped(drops, t, "NOT_METRIC") for t in NUMERIC)
 
 
 SCENES = {
@@ -166,4 +172,4 @@ def test_a_seed_gives_the_same_questions():
 def test_objects_too_far_away_are_left_out():
     found, drops = made(made_scene(forward(0.5)), replace(CONFIG, max_objects_m=10.0))
     assert {c.things for c in found} == {("camera",)}
-    assert drops["object_absolute_distance", "too far away"] == CONFIG.max_failures
+    assert all_dropped(drops, "object_absolute_distance", "too far away")

@@ -26,7 +26,7 @@ from dsr_core.scene import Scene
 
 #: What a question is worth, to the sampling of the next ones, whose answer more than a quarter have.
 _STALE = 0.5
-#: A try at a question: the question, or the reason why it came to nothing.
+#: A try at a question of a type: one that was not made before, or the reason why it came to nothing.
 Try = Callable[[str], Candidate | str]
 
 
@@ -64,17 +64,13 @@ def balanced(
 ) -> list[Candidate]:
     """Draws types until there are enough questions or every type has failed too often in a row."""
     found: list[Candidate] = []
-    texts: set[str] = set()
     counts, failures = dict.fromkeys(types, 0), dict.fromkeys(types, 0)
     active = list(types)
     while active and len(found) < config.per_scene:
         kind = rng.choices(active, weights=[1.0 / (counts[t] + 1) for t in active])[0]
         made = make(kind)
-        if isinstance(made, Candidate) and made.question in texts:
-            made = "repeated"
         if isinstance(made, Candidate):
             found.append(made)
-            texts.add(made.question)
             counts[kind] += 1
             failures[kind] = 0
             continue
@@ -92,6 +88,7 @@ class TemplateMaker:
         self._scene, self._config, self._name, self._video_id = scene, config, name, video_id
         self._sampler = Sampler(scene, config, rng)
         self._references = References(scene, config)
+        self._tried: set[str] = set()
         self._answers: defaultdict[tuple[str, ...], Counter] = defaultdict(Counter)
         self._samples = source_stamps(scene) if config.rules == "dsr" else None
 
@@ -116,6 +113,10 @@ class TemplateMaker:
         if isinstance(said, str):
             return said
         viewer, *things = said
+        text = question(draft.kind, viewer.text, tuple(t.text for t in things), draft.window_s, draft.at_s)
+        if text in self._tried:
+            return "repeated"
+        self._tried.add(text)
         found = truth(self._scene, resolved(draft), self._config, self._config.rules)
         if isinstance(found, str):
             return found
@@ -135,7 +136,7 @@ class TemplateMaker:
             video_id=self._video_id,
             type=type_of(draft.kind, draft.absolute),
             kind=draft.kind,
-            question=question(draft.kind, viewer.text, tuple(t.text for t in things), draft.window_s, draft.at_s),
+            question=text,
             answer=worded,
             labels=labels,
             viewer=draft.viewer.name if draft.viewer.track is None else draft.viewer.track.label,

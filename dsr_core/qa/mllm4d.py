@@ -110,6 +110,7 @@ class TaskMaker:
         self._name, self._video_id = name, video_id
         self._camera = camera_stretch(scene)
         self._references = References(scene, config)
+        self._tried: set[str] = set()
         self._stamps = source_stamps(scene, config.frames)
         step = float(np.median(np.diff(self._stamps)))
         self._objects = stretches(scene, config, config.min_frames_apart * step)
@@ -149,6 +150,11 @@ class TaskMaker:
         for reference in (said, later):
             if isinstance(reference, str):
                 return reference
+        count = self._config.frames
+        text = task.text.format(object=said.text, start=i + 1, end=j + 1, count=count)
+        if text in self._tried:
+            return "repeated"
+        self._tried.add(text)
         places = self._places(agent, start_s, end_s)
         if task.of_object and np.linalg.norm(places[1] - places[0], axis=1).max() > self._config.max_objects_m:
             return "too far away"
@@ -167,8 +173,6 @@ class TaskMaker:
             return told
         worded, labels, confidence = told
         viewpoint = Viewpoint("camera", "absolute" if absolute else "relative", start_s if absolute else None)
-        count = self._config.frames
-        text = task.text.format(object=said.text, start=i + 1, end=j + 1, count=count)
         number = task.words is None
         return Candidate(
             scene=self._name,
