@@ -42,11 +42,8 @@ def write_items(
         QaError: an unknown layout, or another suffix.
         DependencyError: pyarrow is missing.
     """
-    if layout not in LAYOUTS:
-        raise QaError(f"layout = {layout!r} is not known; known: {', '.join(LAYOUTS)}")
     path = Path(path)
-    if path.suffix not in _SUFFIXES[layout]:
-        raise QaError(f"{path.name}: a file of layout {layout} ends in {' or '.join(_SUFFIXES[layout])}")
+    check_layout(path, layout)
     if layout == "parquet":
         with parquet_writer(path, provenance) as write:
             return write(items)
@@ -66,19 +63,28 @@ def write_items(
     return counted.count
 
 
+def check_layout(path: Path, layout: str) -> None:
+    """Holds a file's name against a layout.
+
+    Raises:
+        QaError: an unknown layout, or another suffix.
+    """
+    if layout not in LAYOUTS:
+        raise QaError(f"layout = {layout!r} is not known; known: {', '.join(LAYOUTS)}")
+    if path.suffix not in _SUFFIXES[layout]:
+        raise QaError(f"{path.name}: a file of layout {layout} ends in {' or '.join(_SUFFIXES[layout])}")
+
+
 @contextmanager
 def parquet_writer(path: str | Path, provenance: dict | None = None) -> Iterator[Callable[[Iterable[Item]], int]]:
     """Gives a function that appends items to a parquet file, as many at a time as come.
 
     How they are cut into calls does not change the file. It appears when the block ends well.
     """
-    pa, pq = parquet()
-    schema, waiting, provenance = _schema(pa), [], dict(provenance or {})
+    pa, _ = parquet()
+    schema, waiting, provenance = item_schema(), [], dict(provenance or {})
     with whole_file(path) as partial:
-        # The defaults of pyarrow change from release to release, and with them the bytes.
-        with pq.ParquetWriter(
-            partial, schema, version="2.6", compression="zstd", compression_level=3, data_page_version="1.0"
-        ) as writer:
+        with open_tables(partial, schema) as writer:
 
             def flush(most: int) -> None:
                 while len(waiting) >= most and waiting:
@@ -97,12 +103,23 @@ def parquet_writer(path: str | Path, provenance: dict | None = None) -> Iterator
             flush(0)
 
 
-def _schema(pa):
+def open_tables(where, schema):
+    """A writer of tables to a path or a file, with settings that give the same bytes for the same tables."""
+    # The defaults of pyarrow change from release to release, and with them the bytes.
+    return parquet()[1].ParquetWriter(
+        where, schema, version="2.6", compression="zstd", compression_level=3, data_page_version="1.0"
+    )
+
+
+def item_schema(metadata: dict[str, str] | None = None):
+    """The columns of a question set as an Arrow schema, with texts about the whole of it."""
+    pa, _ = parquet()
+
     def typed(name: str):
         return pa.list_(typed(name[:-2])) if name.endswith("[]") else pa.type_for_alias(name)
 
     published = {name: "string[]" if name == "options" else "string" for name in PUBLISHED}
-    return pa.schema([(name, typed(alias)) for name, alias in {**published, **OWN}.items()])
+    return pa.schema([(name, typed(alias)) for name, alias in {**published, **OWN}.items()], metadata)
 
 
 class _Counted:
