@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from collections import Counter
 from dataclasses import asdict, fields, replace
 
-from dsr_core.commands.common import DONE, add_source_options, print_json, show_progress, verb
+from dsr_core.commands.common import DONE, add_source_options, print_json, verb
+from dsr_core.commands.endpoint import Told, add_endpoint_options, make_asker
 from dsr_core.commands.perception import Looker, add_perception_options
 
 NOT_ALL = 1
@@ -42,6 +41,12 @@ def add(verbs) -> None:
     parser.add_argument("--no-tracks", action="store_true", help="do not judge tracks")
     add_filter_options(parser)
     add_endpoint_options(parser)
+    parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on with a run that was stopped (the default), or begin anew",
+    )
     add_source_options(parser)
     add_perception_options(parser)
 
@@ -57,72 +62,6 @@ def add_filter_options(parser: argparse.ArgumentParser) -> None:
             told = f"{_FILTER[field.name]} ({field.default:g})"
             kind = int if isinstance(field.default, int) else float
             group.add_argument(option, dest=field.name, type=kind, default=field.default, metavar="N", help=told)
-
-
-def add_endpoint_options(parser: argparse.ArgumentParser) -> None:
-    """`--endpoint`, `--model`, prices, the budget, and how often is tried."""
-    from dsr_core.qa.asking import AskingConfig
-
-    group = parser.add_argument_group(
-        "the model (any OpenAI-compatible endpoint; its key: $DSR_LANGUAGE_MODEL_API_KEY)"
-    )
-    group.add_argument("--endpoint", metavar="URL", help="e.g. http://localhost:8000/v1 ($DSR_LANGUAGE_MODEL_URL)")
-    group.add_argument("--model", metavar="NAME", help="as the endpoint knows it ($DSR_LANGUAGE_MODEL_NAME)")
-    group.add_argument("--reply-timeout", type=float, default=120.0, metavar="S", help="longest wait for a reply (120)")
-    for name, kind, told in (
-        ("concurrency", int, "requests at a time"),
-        ("tries", int, "requests for one reply where the endpoint is busy or broken"),
-        ("corrections", int, "how often the model is told what is wrong with its reply"),
-        ("max_reply_tokens", int, "longest reply"),
-        ("price_prompt", float, "price of a million tokens of prompts"),
-        ("price_completion", float, "price of a million tokens of replies"),
-        ("max_cost", float, "stop before it costs more (in the prices' currency)"),
-        ("max_tokens", int, "stop before it takes more tokens"),
-    ):
-        default = getattr(AskingConfig, name)
-        told += "" if default is None else f" ({default:g})"
-        group.add_argument("--" + name.replace("_", "-"), type=kind, default=default, metavar="N", help=told)
-    group.add_argument("--no-resume", dest="resume", action="store_false", help="begin anew, whatever was done before")
-
-
-def make_asker(args: argparse.Namespace):
-    """The model that the arguments or the environment name, None where they name none.
-
-    Raises:
-        DsrError: settings that cannot be used.
-    """
-    from dsr_core.endpoint import Endpoint, EndpointConfig
-    from dsr_core.qa.asking import Asker, AskingConfig
-
-    config = AskingConfig(**{f.name: getattr(args, f.name) for f in fields(AskingConfig) if hasattr(args, f.name)})
-    endpoint = EndpointConfig.from_environment(args.endpoint, args.model, timeout_s=args.reply_timeout)
-    return None if endpoint is None else Asker(Endpoint(endpoint), config)
-
-
-class Told:
-    """Shows how far it is and what it has cost: a bar on a terminal, else a line every half minute, on stderr."""
-
-    def __init__(self, args: argparse.Namespace, total: int, asker, what: str):
-        self._asker, self._bar, self._shown_s, self._done, self._total = asker, None, time.monotonic(), 0, total
-        self._lines = not args.no_progress
-        if show_progress(args):
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, desc=what, unit=what, leave=False)
-
-    def __call__(self) -> None:
-        self._done += 1
-        totals = "" if self._asker is None else str(self._asker.ledger.totals())
-        if self._bar is not None:
-            self._bar.set_postfix_str(totals, refresh=False)
-            self._bar.update()
-        elif self._lines and time.monotonic() - self._shown_s > 30.0:
-            self._shown_s = time.monotonic()
-            print(f"{self._done} of {self._total} done; {totals}", file=sys.stderr)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 def run(args: argparse.Namespace) -> int:

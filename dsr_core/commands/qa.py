@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dsr_core.commands.common import DONE, add_source_options, print_json, show_progress, verb
+from dsr_core.commands.free_form import add_free_form_options, free_form_block, print_free_form
 from dsr_core.commands.perception import Looker, add_perception_options
 
 NOT_ALL = 1
@@ -26,6 +27,7 @@ examples:
   dsr qa kitti av2/ --out train.parquet --per-scene 500 --seed 7
   dsr qa 'scenes/*.scene.npz' --out train.jsonl --format qwen --engine ray --address auto
   dsr qa curated.json --out train.parquet --detector grounding_dino
+  dsr qa bags/ --out train.parquet --free-form 2 --endpoint http://localhost:8000/v1 --model Qwen3-32B
 
 Beside FILE stands FILE's name with .report.json: yield by type, drops by reason, settings. A run that was killed goes
 on where it was, with the same result. Exit status: 0 all done, 1 some recordings could not be asked about, 2 none, or
@@ -93,6 +95,7 @@ def add(verbs) -> None:
         default=True,
         help="go on with a run that was killed (the default), or begin anew",
     )
+    add_free_form_options(parser)
     add_source_options(parser)
     add_perception_options(parser)
 
@@ -104,22 +107,27 @@ def run(args: argparse.Namespace) -> int:
 
     config = _config(args)
     recordings = expand(args.sources, args.sequence)
-    start, told = time.perf_counter(), _Told(args)
+    opener, layout, start, told = OpenLooked.of(args), _layout(args), time.perf_counter(), _Told(args)
+    free = free_form_block(args, recordings, opener, config.asked, config.seed)
+    extra = () if free is None else (free.data,)
     try:
         with _engine(args) as engine:
             report = make_questions(
-                recordings, args.out, config, engine, OpenLooked.of(args), _layout(args), args.resume, seen=told
+                recordings, args.out, config, engine, opener, layout, args.resume, seen=told, extra=extra
             )
     finally:
         told.close()
     seconds = time.perf_counter() - start
     if args.json:
         report = {"out": args.out, "report": str(report_path(args.out)), "seconds": round(seconds, 3), **report}
+        report |= {} if free is None else {"free_form": free.report}
         print_json(report)
     else:
         print(table(report))
+        if free is not None:
+            print_free_form(free.report)
         print(f"{report['questions']} questions of {report['scenes']} scenes in {seconds:.1f} s -> {args.out}")
-    return NOT_ALL if report["failed"] else DONE
+    return NOT_ALL if report["failed"] or (free is not None and not free.complete) else DONE
 
 
 def _config(args: argparse.Namespace):

@@ -66,11 +66,17 @@ class SceneToAsk:
 
     Attributes:
         name: Of the scene. video_id: Of its video. open: Gives it.
+        key: What tells it from other scenes in a journal; its name where "".
     """
 
     name: str
     video_id: str
     open: Callable[[], Scene]
+    key: str = ""
+
+    def question(self, number: int) -> str:
+        """Name of one of its questions in a journal."""
+        return f"{self.key or self.name} question {number}"
 
 
 class Dropped(QaError):
@@ -106,15 +112,12 @@ class FreeForm:
         tasks = (task for scene in scenes for task in self._tasks(scene, journal))
         return work_off(tasks, journal, self._asker.config.concurrency, self._asker.stop, seen)
 
-    def keys(self, scene_name: str) -> list[str]:
-        """Names of a scene's questions in the journal."""
-        return [f"{scene_name}#{number}" for number in range(self._config.per_scene)]
-
-    def items(self, scene_names: Iterable[str], journal: Journal, drops: Counter) -> Iterator[Item]:
+    def items(self, scenes: Iterable[SceneToAsk], journal: Journal, drops: Counter) -> Iterator[Item]:
         """The kept questions of scenes in order; why the others are not is counted in `drops`."""
-        for name in scene_names:
+        for scene in scenes:
             asked = set()
-            for key in self.keys(name):
+            for number in range(self._config.per_scene):
+                key = scene.question(number)
                 entry = journal[key] if key in journal else None
                 if entry is None:
                     drops["not asked yet"] += 1
@@ -127,7 +130,7 @@ class FreeForm:
                     yield item_of(entry["item"], tuple(entry["options"]), entry["answer"])
 
     def _tasks(self, to_ask: SceneToAsk, journal: Journal) -> Iterator[tuple[str, Callable[[], dict]]]:
-        keys = self.keys(to_ask.name)
+        keys = [to_ask.question(number) for number in range(self._config.per_scene)]
         if all(key in journal for key in keys):
             yield from ((key, dict) for key in keys)  # done: they are only counted
             return
@@ -138,8 +141,8 @@ class FreeForm:
             for key in keys:
                 yield key, _failing(f"{to_ask.name} cannot be read: {error}")
             return
-        for key in keys:
-            draft = drafter.draw(random.Random(f"{self._seed}\nfree-form\n{key}"))
+        for number, key in enumerate(keys):
+            draft = drafter.draw(random.Random(f"{self._seed}\nfree-form\n{to_ask.name}\n{number}"))
             yield key, lambda draft=draft: self.try_one(scene, to_ask, draft)
 
     def try_one(self, scene: Scene, to_ask: SceneToAsk, draft: FreeDraft | str) -> dict:

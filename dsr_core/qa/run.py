@@ -74,6 +74,7 @@ def make_questions(
     resume: bool = True,
     size: int = shards.SCENES,
     seen: Seen = lambda stage, done, total: None,
+    extra: Sequence[bytes] = (),
 ) -> dict:
     """Makes a question set.
 
@@ -87,6 +88,7 @@ def make_questions(
         opener: Gives a recording's scene; picklable, with all its settings in its `repr`.
         resume: False begins anew. size: Saved scenes that are worked on in one go.
         seen: Told how far the run is.
+        extra: More questions, of these recordings, as `blocks.write_block` gives them: they are mixed in as they are.
 
     Returns:
         The report, which is also written beside the output (`report_path`).
@@ -111,11 +113,16 @@ def make_questions(
         given = _options(read(asked), [head["scenes"] for head in heads], config, engine, work, seen)
         given_heads = [blocks.block_head(work.read(key)) for key in given]
         easy = _guessable(read(given), given_heads, config, engine, work, seen) if config.thinned else Easy()
+        given_heads += map(blocks.block_head, extra)
         report = make_report(recordings, config, repr(opener), heads, failed, given_heads, easy)
         if not report["questions"]:
             raise QaError(f"of {report['asked']} questions none is left: {told_drops(report)}")
         seen("writing", 0, 1)
-        tables = assemble.shuffled(len(given), read(given), easy.groups, config.seed, config.shuffled)
+
+        def block(number: int) -> bytes:
+            return work.read(given[number]) if number < len(given) else extra[number - len(given)]
+
+        tables = assemble.shuffled(len(given) + len(extra), block, easy.groups, config.seed, config.shuffled)
         assemble.write_tables(out, tables, layout, report)
         assemble.write_report(report_path(out), report)
         seen("writing", 1, 1)
