@@ -25,7 +25,7 @@ from dsr_core.qa.curated import CuratedEntry, read_curated, write_curated
 from dsr_core.qa.item import QaError
 from dsr_core.qa.journal import Journal
 from dsr_core.qa.motion_filter import MotionFilterConfig, filter_motion
-from dsr_core.qa.recordings import expand
+from dsr_core.qa.recordings import Recording, expand
 from tests.fakes import fake_scene, fake_track
 from tests.language_model import completion, dripping, endpoint
 
@@ -444,6 +444,36 @@ def test_tracks_are_judged_without_an_endpoint(tmp_path, capsys):
     assert "min_movers = 3, now 1" in capsys.readouterr().err
     assert cli.main(["curate", str(tmp_path / "in"), "--out", str(out), "--min-movers", "1", "--no-resume"]) == 0
     assert all(e.keep for e in read_curated(out))
+
+
+def test_dear_tracks_are_judged_last_and_by_the_models_classes(tmp_path):
+    asked, recordings = [], [Recording("a", None, "v0", "v0"), Recording("b", None, "v1", "v1")]
+    captions = captions_of(2, tmp_path)
+
+    def open_scene(recording):
+        asked.append(recording)
+        return moving_scene()
+
+    def respond(body):
+        few = {**GOOD, "movers": []}
+        return 200, completion(GOOD if "caption 0" in body["messages"][1]["content"] else few)
+
+    for last, expected in ((True, [("a", ("man", "dog", "ball"))]), (False, [("a", ()), ("b", ())])):
+        asked.clear()
+        with endpoint(respond) as server, Journal(tmp_path / f"{last}.jsonl", {}) as journal:
+            curator = Curator(CurateConfig(), None, open_scene, asker(server, concurrency=1), captions, last)
+            entries, _ = curator.run(recordings, journal)
+        assert [(r.path, r.classes) for r in asked] == expected
+        assert [e.keep for e in entries] == [True, False] and entries[0].scores["movers_tracked"] == 3
+        assert set(entries[0].agents) >= {"man", "dog"}
+
+
+def test_a_changed_file_is_judged_again(tmp_path):
+    path = moving_scene().save(tmp_path / "x.scene.npz")
+    args = ["curate", str(path), "--out", str(tmp_path / "l.json"), "--json"]
+    assert cli.main(args) == 0 and read_curated(tmp_path / "l.json")[0].keep
+    moving_scene(movers=1).save(path)
+    assert cli.main(args) == 0 and not read_curated(tmp_path / "l.json")[0].keep
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
     captions = read_captions(args.captions) if args.captions else {}
     recordings = captioned(expand(args.sources, args.sequence) if args.sources else [], captions)
     opener = _Opener(args)
-    curator = Curator(config, opener.source, None if args.no_tracks else opener.scene, asker, captions)
+    curator = Curator(
+        config, opener.source, None if args.no_tracks else opener.scene, asker, captions, opener.makes_tracks
+    )
     settings = {
         "curation": config.to_dict(),
         "model": None if asker is None else asker.endpoint.config.model,
@@ -122,7 +124,7 @@ class _Opener:
     def __init__(self, args: argparse.Namespace):
         self._args = args
         self._look = Looker(args)
-        self._makes_tracks = args.detector not in (None, "none") or args.perception is not None
+        self.makes_tracks = args.detector not in (None, "none") or args.perception is not None
 
     def source(self, recording):
         from dsr_core.sources import open_source
@@ -133,9 +135,10 @@ class _Opener:
         from dsr_core.sources.detected import lacks_detections
 
         source = self.source(recording)
-        if not self._makes_tracks:
+        if not self.makes_tracks:
             return None if lacks_detections(source) else source.scene()
-        return self._look(self._look.open(path=recording.path, sequence=recording.sequence)).scene()
+        source = self._look.open(path=recording.path, sequence=recording.sequence)
+        return self._look(source, classes=recording.classes).scene()
 
 
 def _kind(reason: str) -> str:

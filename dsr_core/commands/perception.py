@@ -64,10 +64,11 @@ class Looker:
             return open_recording(self._args, poses="none", **options)
         return source
 
-    def __call__(self, source, watch=None):
+    def __call__(self, source, watch=None, classes=()):
         """The recording with what is added to its frames; itself where nothing is.
 
-        `watch`, where given, is shown every frame that comes out.
+        `watch`, where given, is shown every frame that comes out. `classes` are looked for where the arguments name
+        none and the detector needs names (networks are loaded anew where they change).
 
         Raises:
             ModelError: settings that do not go together, or weights that are not there.
@@ -82,6 +83,8 @@ class Looker:
         if detector == "auto":
             detector = "embedded" if lacks_detections(source) else "none"
         settings["detector"] = "external" if detector == "none" else detector
+        if classes and detector in NAMED_DETECTORS and not settings.get("names"):
+            settings["names"] = list(classes)
         reconstruct = self.poses == "reconstruction"
         if reconstruct:
             if settings.get("depth") not in RECONSTRUCTIONS:

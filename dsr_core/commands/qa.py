@@ -202,7 +202,7 @@ class OpenLooked:
 
     def __call__(self, recording):
         look = _looker(self.arguments)
-        return look(look.open(path=recording.path, sequence=recording.sequence)).scene()
+        return look(look.open(path=recording.path, sequence=recording.sequence), classes=recording.classes).scene()
 
 
 @lru_cache(maxsize=1)

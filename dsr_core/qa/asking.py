@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from dsr_core.endpoint import Endpoint, EndpointError, Reply, Usage, object_in, shown
-from dsr_core.errors import DependencyError
+from dsr_core.errors import DependencyError, DsrError
 from dsr_core.qa.item import QaError
 
 #: Where a server does not count tokens they are guessed from the characters, and so many for a picture.
@@ -327,3 +327,8 @@ def check(found: dict, schema: Mapping) -> None:
 def as_text(value) -> str:
     """JSON as a prompt holds it: short, the same for the same value."""
     return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+def told_error(error: Exception) -> str:
+    """An error in words; what is none of ours with its type."""
+    return str(error) if isinstance(error, DsrError) else f"{type(error).__name__}: {error}"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from dsr_core.errors import DsrError
-from dsr_core.qa.asking import Asker, BadReply, Unfinished
+from dsr_core.errors import DependencyError
+from dsr_core.qa.asking import Asker, BadReply, Unfinished, told_error
 from dsr_core.qa.captions import Caption
 from dsr_core.qa.config import QaConfig
 from dsr_core.qa.crew import Ending, work_off
@@ -25,6 +25,7 @@ from dsr_core.qa.journal import Journal
 from dsr_core.qa.looks import look_at
 from dsr_core.qa.motion_filter import MotionFilterConfig, duration_reasons, filter_motion
 from dsr_core.qa.recordings import Recording
+from dsr_core.qa.shards import fingerprint
 from dsr_core.scene import Scene
 from dsr_core.sources import Source
 
@@ -66,6 +67,8 @@ class Curator:
         open_scene: Gives a recording's tracks, or None where it has none without further ado.
         asker: The model; None: none is asked.
         captions: By the video's name.
+        tracks_last: Tracks are dear (networks make them): they are judged last, and looked for by the classes that the
+            model has named.
     """
 
     def __init__(
@@ -75,7 +78,10 @@ class Curator:
         open_scene: Callable[[Recording], Scene | None] | None = None,
         asker: Asker | None = None,
         captions: Mapping[str, Caption] | None = None,
+        tracks_last: bool = False,
     ):
+        models = (self._by_caption, self._by_frames)
+        self._judges = (*models, self._by_tracks) if tracks_last else (self._by_tracks, *models)
         self._config, self._asker, self._captions = config, asker, captions or {}
         self._open_source, self._open_scene = open_source, open_scene
         # Readers and networks are not made for several threads.
@@ -89,10 +95,12 @@ class Curator:
         Returns:
             The finished entries in the order of the recordings, and how the run ended.
         """
-        tasks = ((r.key, lambda r=r: self.judge(r)) for r in recordings)
+        keys = [f"{r.key} {fingerprint(r.path)}".strip() for r in recordings]
+        tasks = ((key, lambda r=r: self.judge(r)) for key, r in zip(keys, recordings, strict=True))
         threads, stop = (1, None) if self._asker is None else (self._asker.config.concurrency, self._asker.stop)
         ending = work_off(tasks, journal, threads, stop, seen)
-        return [_entry(r, journal[r.key]) for r in recordings if r.key in journal], ending
+        done = [(r, journal[key]) for key, r in zip(keys, recordings, strict=True) if key in journal]
+        return [_entry(r, judged) for r, judged in done], ending
 
     def judge(self, recording: Recording) -> dict:
         """What a list says of a recording, as JSON values without its path.
@@ -102,7 +110,7 @@ class Curator:
         """
         verdict: dict = {"reasons": [], "agents": [], "objects": [], "scores": {}, "details": {}}
         try:
-            for judge in (self._by_tracks, self._by_caption, self._by_frames):
+            for judge in self._judges:
                 judge(recording, verdict)
                 if verdict["reasons"]:
                     break
@@ -110,8 +118,10 @@ class Curator:
             verdict["reasons"].append(f"no usable reply about it ({error.reason}): {error}")
         except QaError:
             raise
-        except DsrError as error:
-            raise Unfinished(f"cannot be read: {error}") from None
+        except DependencyError:
+            raise
+        except Exception as error:  # whatever a damaged file does to its decoder
+            raise Unfinished(f"cannot be read: {told_error(error)}") from None
         if not verdict["details"] and not verdict["reasons"]:
             raise Unfinished(
                 "nobody can judge it: it has no tracks, and no model was asked; give --endpoint, or a --detector"
@@ -125,7 +135,8 @@ class Curator:
         if self._open_scene is None or not recording.path:
             return
         with self._reading:
-            scene = self._open_scene(recording)
+            classes = tuple(verdict["agents"] + verdict["objects"])
+            scene = self._open_scene(replace(recording, classes=classes) if classes else recording)
             if scene is None:
                 return
             report = filter_motion(scene, self._config.motion)

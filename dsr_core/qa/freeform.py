@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 from dsr_core.api import ask
-from dsr_core.errors import DeclineError, DsrError
+from dsr_core.errors import DeclineError, DependencyError
 from dsr_core.language.llm import reading_of
 from dsr_core.language.parse import ParsedQuestion, parse
 from dsr_core.language.prompt import reply_schema as reading_schema
 from dsr_core.language.prompt import system_prompt, user_prompt
-from dsr_core.qa.asking import Asker, BadReply, Unfinished
+from dsr_core.qa.asking import Asker, BadReply, Unfinished, told_error
 from dsr_core.qa.columns import item_of, row_of
 from dsr_core.qa.config import QaConfig
 from dsr_core.qa.crew import Ending, work_off
@@ -137,9 +137,11 @@ class FreeForm:
         try:
             scene = to_ask.open()
             drafter = FreeDrafter(scene, self._qa)
-        except DsrError as error:
+        except DependencyError:
+            raise
+        except Exception as error:  # whatever a damaged file does to its decoder
             for key in keys:
-                yield key, _failing(f"{to_ask.name} cannot be read: {error}")
+                yield key, _failing(f"{to_ask.name} cannot be read: {told_error(error)}")
             return
         for number, key in enumerate(keys):
             draft = drafter.draw(random.Random(f"{self._seed}\nfree-form\n{to_ask.name}\n{number}"))

@@ -129,8 +129,8 @@ Rules:
 * No numbers, no units, no coordinates, no times, and not a word about the perspective or the period: these are put in
   front of your question by a program.
 * No question to be answered by yes or no. No option like "all of these" or "cannot be told".
-* Directions are the viewer's: "front" is x > 0, "left" is y > 0, joined as in "front|left". For "direction" they are
-  those from object to subject.
+* Directions are the viewer's: "front" is x > 0, "left" is y > 0, "above" is z > 0, joined as in "front|left". A side
+  counts where its part of the unit vector is over 0.3. For "direction" it is the vector from object to subject.
 * Say changes in the order of time, joined by ", then ". Small changes (under a twentieth) are none."""
 
 
