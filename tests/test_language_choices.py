@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dsr_core.language.amounts import read_amount, read_count
 from dsr_core.language.choices import match_choice
+from dsr_core.language.options import option_labels
 from dsr_core.reasoning.answer import State
 from dsr_core.reasoning.vocabulary import VOCABULARY
 
@@ -258,3 +259,16 @@ def test_any_option_is_matched_or_not(text, kind):
     label = next(iter(VOCABULARY[kind].labels), "12")
     options = [text, "else"] if text.strip() else ["else"]
     assert -1 <= chosen(kind, label, options, value=1.0) < len(options)
+
+
+@pytest.mark.parametrize("subject,other", [("car 1", "car 12"), ("van 3", "van 0"), ("car 12", "van 1")])
+def test_things_of_one_class_are_told_apart_by_their_ids(subject, other):
+    names = {"subject": subject, "object": other, "viewer": "camera"}
+    read = {
+        f"{subject.capitalize()} is faster": ["first_faster"],
+        f"{other} is faster, then they are equally fast": ["second_faster", "same"],
+        f"{other} is slower than {subject}": ["first_faster"],
+        f"First {subject} is faster, then {other}": ["first_faster", "second_faster"],
+    }
+    assert {text: option_labels("speed_comparison", text, names) for text in read} == read
+    assert option_labels("overtaking", f"{other} overtakes {subject}", names) == ["overtaken"]

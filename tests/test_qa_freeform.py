@@ -204,7 +204,7 @@ def test_a_corrected_question_is_kept_and_the_truth_is_not_told(scene, tmp_path)
 
 
 def only(kind, monkeypatch):
-    monkeypatch.setattr(FreeDrafter, "_kinds", lambda self, rng, things, any_facing: (kind,))
+    monkeypatch.setattr(FreeDrafter, "_kinds", lambda self, *told: (kind,))
 
 
 def test_options_of_which_none_is_true(scene, tmp_path, monkeypatch):
@@ -350,6 +350,8 @@ def test_the_facts_are_in_the_viewers_frame(scene):
                 row = abs(track.stamps_s - draft.window_s[1]).argmin()
                 assert told["places"][-1] == pytest.approx(track.positions_world_m[row], abs=0.12)
         seen |= {(draft.viewer.track is None, draft.at_s is None)}
+        if draft.viewer.name == "camera":  # its boxes would tell
+            assert not {"direction", "nearest", "farthest"} & set(draft.kinds)
         assert '"id"' not in json.dumps(facts) and 2 <= len(draft.things) <= 8
         prompt = json.dumps(messages(facts, draft.kinds))
         assert all(f"- {kind}: " in prompt for kind in draft.kinds) and len(prompt) < 20_000

@@ -98,8 +98,9 @@ def _direction(kind: str, text: str, names: Mapping[str, str | None]) -> str | N
 def _comparison(text: str, names: Mapping[str, str | None], asked) -> str | None:
     if re.search(r"\b(?:same|equal|equally|neither|both|as fast as|no difference|similar)\b", text):
         return "same"
-    first = position_of(text, names.get("subject"), r"\b(?:former|first)\b")
-    second = position_of(text, names.get("object"), r"\b(?:latter|second)\b")
+    subject, other = names.get("subject"), names.get("object")
+    first = position_of(text, subject, r"\b(?:former|first)\b", other)
+    second = position_of(text, other, r"\b(?:latter|second)\b", subject)
     if first == second:
         alone = re.fullmatch(r"(?:it (?:is|was) )?(faster|quicker|slower)(?: than it)?", text) if first < 0 else None
         return None if alone is None else "second_faster" if alone[1] == "slower" else "first_faster"
@@ -110,12 +111,16 @@ def _comparison(text: str, names: Mapping[str, str | None], asked) -> str | None
 
 def _second_leads(text: str, names: Mapping[str, str | None]) -> bool:
     """Whether the option speaks of the object first: "the bus overtook the car"."""
-    first, second = position_of(text, names.get("subject")), position_of(text, names.get("object"))
+    subject, other = names.get("subject"), names.get("object")
+    first, second = position_of(text, subject, other=other), position_of(text, other, other=subject)
     return second >= 0 and (first < 0 or second < first)
 
 
-def position_of(text: str, name: str | None, words: str = "") -> int:
-    """Where the text speaks of a thing: by its full name, its id, its class, or as the former or latter; -1 if not."""
+def position_of(text: str, name: str | None, words: str = "", other: str | None = None) -> int:
+    """Where the text speaks of a thing: by its full name, its id, its class, or as the former or latter; -1 if not.
+
+    Where the class stands in the full name of the `other` thing, it speaks of that one: "car 1" is not "car 12".
+    """
     match = re.search(words, text) if words else None
     if match:
         return match.start()
@@ -125,7 +130,8 @@ def position_of(text: str, name: str | None, words: str = "") -> int:
     label, _, track_id = full.rpartition(" ")
     for part in (full, track_id if label else "", label):
         if part and (match := re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text)):
-            return match.start()
+            named = other and re.match(rf"{re.escape(other.lower())}(?!\w)", text[match.start() :])
+            return -1 if named and part == label else match.start()
     if normalise_name(text) and same_class(text, label or full):
         return 0
     return -1

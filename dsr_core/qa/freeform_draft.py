@@ -24,6 +24,8 @@ MIN_THINGS, MAX_THINGS = 2, 8
 OPTIONS = 4
 #: Times at which the model is told where things are.
 MAX_TIMES = 12
+#: Boxes as the camera sees them tell in the question's own text on which side things are and, mostly, how near.
+_TOLD_BY_BOXES = ("direction", "nearest", "farthest")
 _TRIES = 40
 _SUGGESTED = 4
 
@@ -115,7 +117,7 @@ class FreeDrafter:
             viewer_said,
             things,
             {f"t{i}": words for i, (_, words) in enumerate(said, 1)},
-            self._kinds(rng, len(things), any("facing" in thing for thing in facts["things"].values())),
+            self._kinds(rng, viewer, len(things), any("facing" in thing for thing in facts["things"].values())),
             facts,
             tuple(order),
         )
@@ -130,13 +132,15 @@ class FreeDrafter:
             return self._camera.agent
         return rng.choice(oriented) if oriented else None
 
-    def _kinds(self, rng: random.Random, things: int, any_facing: bool) -> tuple[str, ...]:
+    def _kinds(self, rng: random.Random, viewer: Agent, things: int, any_facing: bool) -> tuple[str, ...]:
         """Kinds that fit: those of many things need some, those of headings one with a heading."""
+        told = _TOLD_BY_BOXES if viewer.track is None and self._references.by_boxes else ()
         fitting = [
             kind
             for kind in FORMS
             if (things >= OPTIONS or not VOCABULARY[kind].many)
             and (any_facing or kind not in ("orientation", "facing", "turning"))
+            and kind not in told
         ]
         return tuple(sorted(rng.sample(fitting, min(_SUGGESTED, len(fitting)))))
 
