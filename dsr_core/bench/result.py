@@ -43,9 +43,9 @@ class Result:
     @property
     def name(self) -> str:
         """The model's name, and what was done to its frames."""
-        order = self.settings["frames"]["order"]
+        order = (self.settings["frames"] or {"order": "ordered"})["order"]
         told = {"ordered": "", "none": ", blind", "first": ", first frame alone"}.get(order, f", {order} frames")
-        return self.settings["model"]["name"] + (told if self.settings["model"].get("sees") else "")
+        return self.settings["model"]["name"] + told
 
     def to_dict(self) -> dict:
         """As it is written; numbers that are none become null."""

@@ -53,6 +53,8 @@ class Plan:
         told = self.task.provenance(self.prompt, self.frames)
         told |= {"max_tokens": self.decoding.max_tokens, "temperature": self.decoding.temperature}
         del told["parser_version"]
+        if not model.sees:  # then neither words nor frames of ours reached it
+            told |= dict.fromkeys(("prompt", "prompt_version", "max_tokens", "temperature", "frames"))
         data = {"file": self.data.name, "sha256": sha256_of(self.data), "rows": self.of_rows}
         return {**told, "data": data, "model": {**model.settings(), "sees": model.sees}}
 
