@@ -218,9 +218,9 @@ class Endpoint:
         if status == 200:
             self._left_out = left_out
             return _reply(answer[1], self.config, time.monotonic() - begun)
-        reason, _, retry_after = answer
+        reason, data, retry_after = answer
         hint = _HINTS.get(status, "see its log").format(config=self.config)
-        what = f"answered {status} {shown(reason)[1:-1]}; {hint}"
+        what = f"answered {status} {shown(reason)[1:-1]}{_told(status, data, self.config)}; {hint}"
         raise EndpointError("unavailable", what, self.config.base_url, status, _seconds(retry_after))
 
 
@@ -282,6 +282,19 @@ def _reply(data: bytes, config: EndpointConfig, took_s: float) -> Reply:
         error.usage = usage
         raise error
     return Reply(content, usage, took_s, choice.get("finish_reason") == "length")
+
+
+def _told(status: int, data: bytes, config: EndpointConfig) -> str:
+    """What a refusal says of itself, where that cannot be the key."""
+    try:
+        error = json.loads(data)["error"]
+        message = error["message"] if isinstance(error, dict) else error
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return ""
+    key = os.environ.get(config.api_key_env, "").strip()
+    if not isinstance(message, str) or status in (401, 403) or (key and key in message):
+        return ""
+    return f" ({shown(message)[1:-1]})"
 
 
 def _usage(data) -> Usage:

@@ -100,6 +100,8 @@ class Writer:
 
     def _question(self, rng, kind: str, things: dict, viewer: str, when: dict) -> dict | None:
         form, many = FORMS[kind], VOCABULARY[kind].many
+        if many and len(things) < 4:
+            return None
         names = rng.sample(sorted(things), 4 if many else 2)
         if many:
             typed = {"kind": kind, "subject": {"among": [things[n].id for n in names]}}

@@ -132,6 +132,16 @@ def test_a_broken_server_is_given_up():
     assert len(server.requests) == 3
 
 
+def test_what_a_refusal_says_is_told_but_never_the_key(monkeypatch):
+    monkeypatch.setenv("DSR_LANGUAGE_MODEL_API_KEY", "sesame")
+    for message, told in (("context is too long", True), ("the key sesame is bad", False), (["x"], False)):
+        body = json.dumps({"error": {"message": message}}).encode()
+        with endpoint(lambda _, body=body: (413, body)) as server, pytest.raises(NoReply) as error:
+            ask(server)
+        assert ("context is too long" in str(error.value)) == told and "sesame" not in str(error.value)
+        assert "413" in str(error.value) and len(server.requests) == 1
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_refusal_stops_everything(status):
     with endpoint(lambda body: (status, b"no")) as server, pytest.raises(Stopped) as error:

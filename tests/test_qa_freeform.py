@@ -11,6 +11,8 @@ from dataclasses import replace
 
 import jsonschema
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dsr_core import ask, cli
 from dsr_core.endpoint import Endpoint, EndpointConfig
@@ -228,6 +230,13 @@ def test_a_question_that_says_something_else_is_dropped(scene, tmp_path, monkeyp
     assert not items and set(drops) <= {"question reads otherwise", "question not readable"} and drops.total() == 8
 
 
+def test_another_kind_that_leads_to_the_same_option_is_dropped(scene, tmp_path, monkeypatch):
+    only("fastest", monkeypatch)
+    respond = spoiled(scene, lambda r: {**r, "question": "Which one is the slowest?"})
+    items, drops, _, _ = made(scene, tmp_path, respond, 8, corrections=0)
+    assert not items and drops["question reads otherwise"] >= 3
+
+
 def test_states_that_the_options_do_not_say(scene, tmp_path, monkeypatch):
     only("distance", monkeypatch)
     turned = {"decreasing": "increasing", "increasing": "decreasing", "constant": "constant"}
@@ -391,6 +400,42 @@ def test_the_examples_are_read_as_they_say(scene, kind):
         assert all(is_label(kind, label) for states in form.states for label in states)
     with pytest.raises(BadReply):
         read_question_reply({**reply, "question": form.question + " {t3} {t4}"}, draft)
+
+
+_TEXT = st.text(st.sampled_from("abc {}t12viewer.?'\"\n|é"), min_size=8, max_size=40)
+_OPTION = st.one_of(_TEXT, st.sampled_from(["{t1}", "{t2}", "It gets larger", "{t1} is faster", " .", "{}", "left"]))
+
+
+@given(
+    question=st.one_of(_TEXT, st.sampled_from(["How does {t1} go?", "Where is {t1} of {t2}?", "Which one?"])),
+    options=st.lists(_OPTION, min_size=4, max_size=4),
+    states=st.lists(
+        st.lists(
+            st.sampled_from(["left", "t1", "{t1}", "increasing", "", "front|left", "moving"]), min_size=1, max_size=3
+        ),
+        min_size=4,
+        max_size=4,
+    ),
+    kind=st.sampled_from(sorted(FORMS)),
+    who=st.tuples(*[st.sampled_from([None, "t1", "t2"])] * 2),
+    among=st.one_of(st.none(), st.permutations(["t1", "t2", "t3", "t4"]), st.just(["t1"] * 4)),
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_reply_is_read_or_refused(four, question, options, states, kind, who, among):
+    query = {"kind": kind, "subject": who[0], "object": who[1], "among": among}
+    reply = {"question": question, "options": options, "states": states, "answer": "A", "query": query}
+    jsonschema.validate(reply, reply_schema(tuple(FORMS), tuple(four.things)))
+    try:
+        written = read_question_reply(reply, four)
+    except BadReply as error:
+        assert error.reason and len(str(error)) < 1000
+    else:
+        assert len(set(written.options)) == 4 and "{" not in written.question + "".join(written.options)
+
+
+@pytest.fixture(scope="module")
+def four(scene):
+    return next(draft for draft in drafts(scene) if len(draft.things) >= 4)
 
 
 @pytest.mark.parametrize("fields", [{"per_scene": 0}, {"per_scene": 1.5}, {"read_back": "nobody"}], ids=json.dumps)

@@ -2,7 +2,8 @@
 
 The model gives question, options, its answer and the typed query behind the question. An item is kept when the engine's
 answer to that query is the very option that the model marked, and when the question's own words, read again without the
-query (by the grammar, else by the model), lead to the same option. Everything else is dropped with its reason.
+query (by the grammar, else by the model), are of the same kind and lead to the same option. Everything else is dropped
+with its reason.
 """
 
 from __future__ import annotations
@@ -216,6 +217,10 @@ class FreeForm:
                 raise Dropped("question not readable", "the grammar does not read the question") from None
             parsed, read_by = self._read_by_model(written, draft), "model"
         query = parsed.query
+        if query.kind != written.query.kind:  # one of four options may fit by chance
+            raise Dropped(
+                "question reads otherwise", f"the {read_by} reads {query.kind} in it, not {written.query.kind}"
+            )
         if VOCABULARY[query.kind].many and isinstance(written.query.subject, dict):
             query = replace(query, subject=written.query.subject, of=None, asked=None)  # "which of these"
         answer = ask(scene, replace(parsed, query=query), choices=written.named_options, rules=self._qa.rules)

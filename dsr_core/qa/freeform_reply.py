@@ -131,6 +131,8 @@ def _check_words(what: str, text: str, draft: FreeDraft) -> None:
             known = ", ".join(f"{{{n}}}" for n in (*draft.things, "viewer"))
             raise BadReply("unknown thing", f"the {what} names {{{name}}}; there are {known}")
     bare = _NAME.sub("", text)
+    if not re.search(r"\w", text):
+        raise BadReply("no words", f"the {what} holds no word")
     found = _TELLS.search(bare)
     if found:
         raise BadReply(
@@ -169,12 +171,11 @@ def _check_names(question: str, options: list[str], query: Query, things: tuple[
 def _check_states(states: list[list[str]], options: list[str], query: Query, draft: FreeDraft) -> None:
     """What the model says that its options mean must be what the engine reads, and four different things."""
     if VOCABULARY[query.kind].many:
-        meant = [
-            [draft.things[label.strip("{}")].label] if label.strip("{}") in draft.things else [label]
-            for (label, *_) in states
-        ]
-        if any(option != label[0] for option, label in zip(options, meant, strict=True)):
-            raise BadReply("states differ", "the state of each option must be the name of its thing")
+        meant = [labels[0].strip("{}") if len(labels) == 1 else "" for labels in states]
+        if any(
+            name not in draft.things or draft.things[name].label != o for name, o in zip(meant, options, strict=True)
+        ):
+            raise BadReply("states differ", 'the state of each option must be the name of its thing, as "t1"')
         return
     names = {
         "subject": _label(query.subject, draft),
