@@ -25,7 +25,7 @@ def weights(tmp_path_factory):
     named = save_networks(folder)
     with pi3_checkout(folder / "Pi3") as checkout:
         save_weights(checkout, folder / "pi3")
-    return named | {"pi3": str(folder / "pi3"), "pi3_checkout": str(folder / "Pi3")}
+        yield named | {"pi3": str(folder / "pi3"), "pi3_checkout": str(checkout)}
 
 
 @pytest.fixture(scope="module")
