@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dsr_core import ask, cli
 from dsr_core.endpoint import Endpoint, EndpointConfig
 from dsr_core.errors import SourceError
-from dsr_core.qa.asking import Asker, AskingConfig, BadReply
+from dsr_core.qa.asking import Asker, BadReply
 from dsr_core.qa.config import QaConfig
 from dsr_core.qa.freeform import FreeForm, FreeFormConfig, SceneToAsk
 from dsr_core.qa.freeform_draft import FreeDraft, FreeDrafter
@@ -25,6 +25,7 @@ from dsr_core.qa.freeform_prompts import FORMS, messages, reply_schema
 from dsr_core.qa.freeform_reply import read_question_reply
 from dsr_core.qa.item import QaError
 from dsr_core.qa.journal import Journal
+from dsr_core.qa.ledger import AskingConfig
 from dsr_core.qa.readers import read_items, read_rows
 from dsr_core.reasoning.query import Query
 from dsr_core.reasoning.vocabulary import VOCABULARY, is_label

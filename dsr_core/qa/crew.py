@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from dsr_core.qa.asking import NoReply, Stopped, Unfinished
+from dsr_core.qa.asking import NoReply, Unfinished
 from dsr_core.qa.journal import Journal
+from dsr_core.qa.ledger import Stopped
 
 #: So many entries in a row without a reply, and the endpoint is taken to be gone.
 MAX_SILENT = 3
