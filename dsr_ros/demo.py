@@ -47,13 +47,14 @@ class Watcher:
     Args:
         context: rclpy context.
         origin_ns: Stamp of the recording's first frame, second 0.
+        namespace: Of the nodes.
     """
 
-    def __init__(self, context: Context, origin_ns: int):
+    def __init__(self, context: Context, origin_ns: int, namespace: str = NAMESPACE):
         self._origin_ns, self._newest_ns = origin_ns, origin_ns - 1_000_000_000
         self.node = rclpy.create_node(f"dsr_demo_{os.getpid()}", context=context, start_parameter_services=False)
-        self.node.create_subscription(TrackArray, f"{NAMESPACE}/tracks", self._on_tracks, qos.observations())
-        self.save = self.node.create_client(Trigger, f"{NAMESPACE}/memory/save_scene")
+        self.node.create_subscription(TrackArray, f"{namespace}/tracks", self._on_tracks, qos.observations())
+        self.save = self.node.create_client(Trigger, f"{namespace}/memory/save_scene")
         self._changed = threading.Condition()
         self._spinner = Spinner(self.node, context)
 
@@ -108,7 +109,7 @@ class Watcher:
 
 
 @contextmanager
-def running_nodes(bag: Path, rate: float, log: Path) -> Iterator[subprocess.Popen]:
+def running_nodes(bag: Path, rate: float, log: Path, namespace: str = NAMESPACE) -> Iterator[subprocess.Popen]:
     """The launch file's processes; they are gone when the block ends, however it ends."""
     launch_file = Path(__file__).resolve().parents[1] / "launch" / "replay.launch.py"
     if not launch_file.exists():
@@ -116,7 +117,14 @@ def running_nodes(bag: Path, rate: float, log: Path) -> Iterator[subprocess.Pope
 
         launch_file = Path(get_package_share_directory("dsr_ros")) / "launch" / "replay.launch.py"
     command = [sys.executable, "-m", "dsr_ros.launch_runner", str(launch_file)]
-    command += [f"bag:={bag.resolve()}", f"rate:={rate:g}", "lockstep:=true"]
+    command += [f"bag:={bag.resolve()}", f"rate:={rate:g}", "lockstep:=true", f"namespace:={namespace.lstrip('/')}"]
+    with running(command, log) as nodes:
+        yield nodes
+
+
+@contextmanager
+def running(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
+    """A process in a group of its own; the group is gone when the block ends, however it ends."""
     with log.open("w") as output:
         nodes = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
