@@ -25,6 +25,7 @@ _PACKAGES = (
     ("base", "tqdm", "tqdm", "progress bars"),
     ("sim", "mujoco", "mujoco", "the simulated recording of the demo"),
     ("scale", "pyarrow", "pyarrow", "Argoverse 2 logs"),
+    ("qa", "jsonschema", "jsonschema", "replies of models that curate and write questions"),
     ("view", "rerun", "rerun-sdk", "rerun recordings"),
     ("view", "matplotlib", "matplotlib", "pictures"),
     ("embedded", "ai_edge_litert", "ai-edge-litert", "the detector for recordings without detections"),
