@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import signal
@@ -10,12 +11,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
 import pytest
 
 from dsr_core import cli
+from dsr_core.commands.endpoint import Told
 from dsr_core.endpoint import Endpoint, EndpointConfig, Usage
 from dsr_core.qa.asking import Asker, BadReply, NoReply
 from dsr_core.qa.captions import read_captions
@@ -581,3 +584,47 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
         assert subprocess.run(command, cwd=REPO, stdout=subprocess.DEVNULL, timeout=60).returncode == 0
     assert sorted(asked[:5] + asked[6:]) == sorted(f"caption {i}" for i in range(12))
     assert [e.video_id for e in read_curated(tmp_path / "l.json")] == [f"v{i}" for i in range(12)]
+
+
+def test_an_interrupted_run_ends_at_once_and_keeps_what_it_has(tmp_path):
+    captions_of(6, tmp_path)
+    asked, hold = [], threading.Event()
+
+    def respond(body):
+        asked.append(1)
+        if len(asked) > 2:
+            hold.wait(20.0)
+        return 200, completion(GOOD)
+
+    with endpoint(respond) as server:
+        command = [sys.executable, "-m", "dsr_core.cli", "curate", "--captions", str(tmp_path / "c.json")]
+        command += [
+            "--endpoint",
+            server.url,
+            "--model",
+            "tiny",
+            "--out",
+            str(tmp_path / "l.json"),
+            "--concurrency",
+            "2",
+        ]
+        run = subprocess.Popen(command, cwd=REPO, stdout=subprocess.DEVNULL)
+        end = time.monotonic() + 20.0
+        while len(asked) < 4 and time.monotonic() < end:
+            time.sleep(0.01)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(10.0) == 130  # though two replies are still awaited
+        hold.set()
+    assert len((tmp_path / "l.journal.jsonl").read_text().splitlines()) == 3
+
+
+def test_tokens_cost_and_time_are_shown_while_it_runs(capsys):
+    asked = Ledger(AskingConfig(price_prompt=1.0, price_completion=2.0))
+    asked.begin(10)
+    asked.end(Usage(10, 5), Usage(1000, 500))
+    told = Told(argparse.Namespace(no_progress=False), 9, SimpleNamespace(ledger=asked), "recording")
+    told()
+    assert capsys.readouterr().err == ""
+    told._shown_s -= 60.0
+    told()
+    assert "2 of 9 done; 1 request, 1000 + 500 tokens, cost 0.002, 0 s" in capsys.readouterr().err

@@ -91,10 +91,9 @@ class Totals:
         cost = "" if self.cost is None else f", cost {self.cost:.4g}"
         guessed = " (some guessed)" if self.guessed else ""
         failures = f" ({self.failures} failed)" if self.failures else ""
-        return (
-            f"{self.requests} requests{failures}, {self.prompt_tokens} + {self.completion_tokens} tokens{guessed}"
-            f"{cost}, {self.took_s:.0f} s"
-        )
+        requests = f"{self.requests} request{'' if self.requests == 1 else 's'}{failures}"
+        tokens = f"{self.prompt_tokens} + {self.completion_tokens} tokens{guessed}{cost}"
+        return f"{requests}, {tokens}, {self.took_s:.0f} s"
 
 
 @dataclass
