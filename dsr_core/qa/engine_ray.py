@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+from dsr_core import __version__
 from dsr_core.errors import DependencyError
 from dsr_core.qa.engine import Lost, Task
 from dsr_core.qa.item import QaError
+from dsr_core.qa.shards import code_digest
 
 #: How often Ray itself runs a task again whose process or machine was lost.
 MAX_RETRIES = 3
 #: Tasks under way for each core: one is worked on, one waits.
 _AHEAD = 2
+#: Longest wait for a cluster's door.
+REACHED_S = 5.0
 
 
 class RayEngine:
@@ -46,8 +51,9 @@ class RayEngine:
             if self._address is None:
                 options = {"num_cpus": self._workers, "include_dashboard": False, **options}
             try:
+                _reach(self._address)
                 ray.init(address=self._address, **options)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 raise QaError(
                     f"no Ray cluster at {self._address!r}: {error}; start one with `ray start --head`"
                 ) from None
@@ -62,11 +68,11 @@ class RayEngine:
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, bytes | Lost]]:
         """See `Engine.run`."""
         ray, tasks, running = self._ray, iter(tasks), {}
-        call = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(_call)
+        code, remote = code_digest(), ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(call)
         try:
             while True:
                 for task in islice(tasks, max(0, self._most() - len(running))):
-                    running[call.remote(task.function, *task.arguments)] = task
+                    running[remote.remote(code, task.function, *task.arguments)] = task
                 if not running:
                     return
                 for reference in ray.wait(list(running), num_returns=1)[0]:
@@ -90,5 +96,29 @@ class RayEngine:
             return Lost(f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
 
-def _call(function, *arguments) -> bytes:
+def call(code: str, function: Callable[..., bytes], *arguments) -> bytes:
+    """Calls a function on a machine that has the same code as the one that asks for it.
+
+    Args:
+        code: `code_digest()` of that one. function: To call. arguments: Of the call.
+
+    Raises:
+        QaError: other code.
+    """
+    if code_digest() != code:
+        raise QaError(
+            f"dsr_ros {__version__} on {socket.gethostname()} differs from the one that started the run"
+            f" ({code_digest()[:8]}, not {code[:8]}); install the same version on every machine"
+        )
     return function(*arguments)
+
+
+def _reach(address: str | None) -> None:
+    """Sees whether somebody listens at HOST:PORT, which Ray itself tries for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), REACHED_S).close()

@@ -11,6 +11,12 @@ import dsr_core
 from dsr_core.qa.options_filter import REASON
 
 FORMAT = 1
+#: Below this yield a hint is printed.
+LOW = 0.2
+_HINT = (
+    "hint: options that cannot be guessed are true answers of other questions, so there must be many like ones;",
+    "ask more of each scene (--per-scene), give more recordings, or take the original options (--distractors dsr)",
+)
 _PACKAGES = ("numpy", "scipy", "pyarrow", "scikit-learn")
 
 
@@ -76,6 +82,8 @@ def table(report: dict) -> str:
         if drops:
             lines.append(f"{title}:")
             lines += [f"  {count:9d}  {reason}" for reason, count in drops.items()]
+    if report["questions"] < LOW * report["asked"]:
+        lines += _HINT
     if report["failed"]:
         lines.append(f"{len(report['failed'])} of {report['recordings']} recordings could not be asked about:")
         lines += [f"  {name}: {why}" for name, why in report["failed"].items()]

@@ -49,11 +49,9 @@ class WorkFolder:
         except OSError:
             self._lock.close()
             raise QaError(f"{self.path} is in use by another run; wait for it, or give another output") from None
-        self.found = 0
         for file in self.path.iterdir():
             if file.name.startswith(".") or (not resume and file.suffix == _SUFFIX):
                 file.unlink()  # not written whole, or not wanted
-            self.found += resume and file.suffix == _SUFFIX
 
     def __enter__(self) -> WorkFolder:
         return self
