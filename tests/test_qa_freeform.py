@@ -469,6 +469,8 @@ def test_dsr_qa_mixes_them_in(scene, tmp_path, capsys):
     kept = [item for item in items if item.candidate.type == "non_temp"]
     assert len(kept) == report["free_form"]["questions"] == report["types"]["non_temp"]["questions"] >= 8
     assert {item.candidate.scene for item in kept} == {"a", "b"} and len(items) > len(kept) + 20
+    (settings,) = report["settings"]["extra"]
+    assert settings["model"] == "tiny" and settings["free_form"] == {"per_scene": 6, "read_back": "model"}
     assert report["types"]["non_temp"]["asked"] == 12 and report["free_form"]["this_run"]["requests"] == asked
     assert all(item.letter in "ABCD" and item.extra["written_by"] == "tiny" for item in kept)
     rows = [row for row in read_rows(out) if row.type == "non_temp"]

@@ -83,6 +83,7 @@ def free_form_block(
         "asked": {"non_temp": len(items) + drops.total() - drops["not asked yet"]},
         "given": {"non_temp": len(items)},
         "drops": {reason: count for reason, count in sorted(drops.items()) if reason != "not asked yet"},
+        "settings": free.settings(),
     }
     data = write_block(items, {"seed": seed, "style": "free-form", "model": asker.endpoint.config.model}, head)
     totals = asker.ledger.totals()

@@ -115,6 +115,8 @@ def make_questions(
         easy = _guessable(read(given), given_heads, config, engine, work, seen) if config.thinned else Easy()
         given_heads += map(blocks.block_head, extra)
         report = make_report(recordings, config, repr(opener), heads, failed, given_heads, easy)
+        if extra:
+            report["settings"]["extra"] = [blocks.block_head(data).get("settings") for data in extra]
         if not report["questions"]:
             raise QaError(f"of {report['asked']} questions none is left: {told_drops(report)}")
         seen("writing", 0, 1)
