@@ -11,7 +11,7 @@ from scipy import stats
 from dsr_core import cli
 from dsr_core.errors import DependencyError, ModelError
 from dsr_core.qa import audit as audit_module
-from dsr_core.qa.audit import OVERALL, audit, credit_of
+from dsr_core.qa.audit import OVERALL, TURNED, audit, credit_of
 from dsr_core.qa.audit_features import Texts
 from dsr_core.qa.audit_learned import LEARNERS, folds_of, one_thread
 from dsr_core.qa.audit_plot import plot_audits
@@ -66,7 +66,7 @@ def test_fair_questions_pass(monkeypatch):
     rules = [r for r in found.of("rel_dis") if r.family == "rule"]
     assert len(rules) == len(RULES)
     assert all(abs(r.accuracy - 0.25) < 1e-9 for r in rules)  # each option is true once in its group
-    assert len(found.of("rel_dis")) == len(RULES) + len(LEARNERS)
+    assert len(found.of("rel_dis")) == len(RULES) + len(LEARNERS) + len(TURNED)
     assert all(r.clusters == 20 and r.count == 800 and r.chance == 0.25 for r in found.of("rel_dis"))
 
 

@@ -22,6 +22,8 @@ from dsr_core.qa.item import QaError
 
 #: An attacker may be so much better than chance; types with fewer questions are not judged.
 TOLERANCE, FEWEST_JUDGED = 0.03, 2000
+#: Of these learners the opposite guess is scored, too: a set that was filtered too hard pays for it.
+TURNED = {"joint: linear": "joint: linear, turned", "joint: boosted": "joint: boosted, turned"}
 #: Learners need so many questions, in at least two clusters.
 FEWEST_LEARNED = 40
 CONFIDENCE = 0.95
@@ -122,7 +124,7 @@ def audit(
         by_type[record.type].append(record)
     if learners:
         require_sklearn()
-    attackers = len(RULES) + (len(LEARNERS) if learners else 0) + len(scorers or {})
+    attackers = len(RULES) + (len(LEARNERS) + len(TURNED) if learners else 0) + len(scorers or {})
     bar = _bar(len(by_type) * attackers, progress)
     credits: dict[str, dict[str, np.ndarray]] = {}
     left_out = []
@@ -148,6 +150,10 @@ def credit_of(scores: np.ndarray, answer: int) -> float:
     """1 where the answer alone has the highest score, its share of a tie, else 0."""
     best = np.flatnonzero(np.asarray(scores) >= np.max(scores) - 1e-12)
     return float(answer in best) / len(best)
+
+
+def _credits(scores: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    return np.array([credit_of(s, a) for s, a in zip(scores, answers, strict=True)])
 
 
 def _uniform(records: Sequence[Record]) -> list[Record]:
@@ -178,7 +184,7 @@ def _attack(records, seed: int, learners: bool, scorers, bar) -> tuple[dict[str,
                     f"nothing was trained on {len(same)} questions in {clusters} scene(s);"
                     f" it takes {FEWEST_LEARNED} questions in two scenes"
                 )
-                for name in LEARNERS:  # counts as a guess
+                for name in (*LEARNERS, *TURNED.values()):  # counts as a guess
                     learned[name].append(np.full(len(same), 1.0 / len(same[0].options)))
                 continue
             texts = Texts(same)
@@ -186,7 +192,9 @@ def _attack(records, seed: int, learners: bool, scorers, bar) -> tuple[dict[str,
             for name, learner in LEARNERS.items():
                 bar.set_postfix_str(f"{same[0].type}, {name}")
                 scores = one_thread(learner, texts, fold, seed)
-                learned[name].append(np.array([credit_of(s, a) for s, a in zip(scores, texts.answer, strict=True)]))
+                learned[name].append(_credits(scores, texts.answer))
+                if name in TURNED:
+                    learned[TURNED[name]].append(_credits(-scores, texts.answer))
                 bar.update(1 / len(by_options))
         credits |= {name: np.concatenate(parts) for name, parts in learned.items()}
     return credits, skipped
@@ -200,7 +208,7 @@ def _result(type: str, name: str, credit: np.ndarray, records: Sequence[Record],
     return Result(
         type=type,
         attacker=name,
-        family="rule" if name in RULES else "learned" if name in LEARNERS else "language model",
+        family="rule" if name in RULES else "learned" if name in (*LEARNERS, *TURNED.values()) else "language model",
         count=len(credit),
         clusters=len(np.unique(cluster)),
         accuracy=share,

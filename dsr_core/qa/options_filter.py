@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
 from dsr_core.qa.audit import FEWEST_LEARNED, credit_of
 from dsr_core.qa.audit_features import Texts
@@ -37,7 +37,7 @@ class Round:
 
     Attributes:
         type: Questions of which type. number: From 0; the last one drops nothing.
-        count: Questions before it. dropped: Of these. accuracy: Of the better attacker before it.
+        count: Questions before it. dropped: Of these. accuracy: Of the best attacker before it, or of all together.
     """
 
     type: str
@@ -92,22 +92,33 @@ def filter_guessable(
 
 
 def _attack(texts: Texts, seed: int) -> tuple[np.ndarray, float]:
-    """By how much (N,) each question's truth is likelier than its options on average (log), and the best accuracy."""
+    """By how much (N,) each question's truth is likelier than its options on average (log), and the best accuracy.
+
+    The attackers' scores are weighed so that what they told out of fold is as likely as possible (conditional
+    logistic regression). A weight may be negative: an attacker that is wrong more often than chance tells something.
+    """
     fold = folds_of(texts.cluster, seed=seed)
-    together = np.zeros((len(texts), texts.options))
-    best = 0.0
+    told = []
     for attacker in ATTACKERS.values():
         scores = one_thread(attacker, texts, fold, seed)
         scores = scores - scores.mean(axis=1, keepdims=True)
-        best = max(best, float(np.mean([credit_of(s, a) for s, a in zip(scores, texts.answer, strict=True)])))
-        together += scores / max(scores.std(), 1e-9)
-    right = np.take_along_axis(together, texts.answer[:, None], axis=1)[:, 0]
+        told.append(scores / max(scores.std(), 1e-9))
+    told = np.stack(told)
 
-    def unlikeliness(scale: float) -> float:
-        return float(-(scale * right - np.log(np.exp(scale * together).sum(axis=1))).mean())
+    def likelihoods(weights: np.ndarray) -> np.ndarray:
+        together = np.tensordot(weights, told, 1)
+        return together - np.log(np.exp(together).sum(axis=1, keepdims=True))
 
-    # The scale is such that what was told out of fold is as likely as it turned out to be.
-    return minimize_scalar(unlikeliness, bounds=(0.0, 3.0), method="bounded").x * right, best
+    def unlikeliness(weights: np.ndarray) -> float:
+        return float(-np.take_along_axis(likelihoods(weights), texts.answer[:, None], axis=1).mean())
+
+    weights = minimize(unlikeliness, np.zeros(len(told)), method="L-BFGS-B", bounds=[(-2.0, 2.0)] * len(told)).x
+    likely = likelihoods(weights)
+    best = max(
+        float(np.mean([credit_of(s, a) for s, a in zip(scores, texts.answer, strict=True)]))
+        for scores in (*told, likely)
+    )
+    return np.take_along_axis(likely, texts.answer[:, None], axis=1)[:, 0] - likely.mean(axis=1), best
 
 
 def _easy(groups: np.ndarray, gains: np.ndarray, rng: np.random.Generator) -> set[str]:
