@@ -174,7 +174,7 @@ def run(
             for row, reply in _asked(plan, model, journal):
                 if isinstance(reply, NoReply):
                     no_replies[row.key] = reply
-                elif row.key not in journal:
+                else:
                     journal.write(row.key, _entry(plan.task, row, reply))
                 told(model.spent())
         except ModelStopped as error:
@@ -207,13 +207,14 @@ def _asked(plan: Plan, model: Model, journal: Journal) -> Iterator[tuple[Row, Sa
                 batch = next(waiting, None)
                 if batch is None:
                     break
-                flying[pool.submit(_answered, plan, model, batch)] = batch
+                done = frozenset(row.key for row in batch if row.key in journal)
+                flying[pool.submit(_answered, plan, model, batch, done)] = batch
             if not flying:
                 break
-            for done in wait(flying, return_when=FIRST_COMPLETED).done:
-                batch = flying.pop(done)
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                del flying[future]
                 try:
-                    yield from zip(batch, done.result(), strict=True)
+                    yield from future.result()
                 except ModelStopped as error:  # what is in flight may still bring replies
                     stopped = stopped or error
     finally:
@@ -223,12 +224,16 @@ def _asked(plan: Plan, model: Model, journal: Journal) -> Iterator[tuple[Row, Sa
         raise stopped
 
 
-def _answered(plan: Plan, model: Model, batch: Sequence[Row]) -> list[Said | NoReply]:
-    """Replies to the rows of a batch; those without a video have none."""
-    made = [_request(plan, model, row) for row in batch]
-    requests = [one for one in made if isinstance(one, Request)]
-    replies = iter(model.replies(requests, plan.decoding) if requests else ())
-    return [next(replies) if isinstance(one, Request) else one for one in made]
+def _answered(plan: Plan, model: Model, batch: Sequence[Row], done: frozenset[str]) -> list[tuple[Row, Said | NoReply]]:
+    """Rows of a batch that are not done, with their replies; those without a video have none."""
+    made = {row.key: _request(plan, model, row) for row in batch if row.key not in done}
+    if any(isinstance(one, Request) for one in made.values()):
+        # What a network says to a row depends, in its last digits, on what stands beside it.
+        made |= {row.key: _request(plan, model, row) for row in batch if row.key in done}
+        requests = [made[row.key] for row in batch if isinstance(made[row.key], Request)]
+        replies = iter(model.replies(requests, plan.decoding))
+        made |= {request.row.key: reply for request, reply in zip(requests, replies, strict=True)}
+    return [(row, made[row.key]) for row in batch if row.key not in done]
 
 
 def _request(plan: Plan, model: Model, row: Row) -> Request | NoReply:
