@@ -20,14 +20,13 @@ from dsr_core.cli import main
 from dsr_core.qa import blocks, shards, thinning
 from dsr_core.qa.assemble import METADATA, shuffled
 from dsr_core.qa.codec import head_of, pack, unpack
-from dsr_core.qa.engine import Lost, Task
-from dsr_core.qa.engine_local import Here, LocalEngine
+from dsr_core.qa.engine_local import Here
 from dsr_core.qa.generate import candidates
 from dsr_core.qa.item import Candidate, Item, QaError
 from dsr_core.qa.readers import read_items, read_rows
 from dsr_core.qa.run import make_questions, report_path, work_path
 from dsr_core.qa.workfolder import WorkFolder
-from tests.qa_sets import CONFIG, Interrupted, Killed, Opens, made, save_scenes, square
+from tests.qa_sets import CONFIG, Interrupted, Opens, made, save_scenes
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +51,6 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(scenes, whol
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_how_shards_are_cut_makes_no_difference(scenes, whole, tmp_path, size):
     assert made(scenes, tmp_path / "set.parquet", size=size) == whole
-
-
-def test_a_pool_gives_the_same_file_also_when_a_worker_is_killed(scenes, whole, tmp_path):
-    opener = Killed(str(tmp_path / "log"), at="room04")
-    assert made(scenes, tmp_path / "set.parquet", engine=LocalEngine(2), opener=opener, size=3) == whole
-    assert opener.opened().count("room04") == 2
-
-
-def test_a_recording_that_kills_every_process_is_reported_and_costs_nobody_else(scenes, tmp_path):
-    opener = Killed(str(tmp_path / "log"), at="room04", times=99)
-    with LocalEngine(2) as engine:
-        report = make_questions(scenes, tmp_path / "set.parquet", CONFIG, engine, opener, size=3)
-    assert list(report["failed"]) == ["room04"] and "SIGKILL" in report["failed"]["room04"]
-    assert report["scenes"] == len(scenes) - 1
-    rest = [r for r in scenes if r.name != "room04"]
-    with Here() as engine:
-        make_questions(rest, tmp_path / "rest.parquet", CONFIG, engine)
-    questions = [r.question for r in read_rows(tmp_path / "rest.parquet")]
-    assert questions == [r.question for r in read_rows(tmp_path / "set.parquet")]
 
 
 def test_an_interrupted_run_goes_on_with_what_it_has(scenes, whole, tmp_path):
@@ -333,25 +313,3 @@ def test_packed_questions_come_back_as_they_were(scenes):
     ]
     with pytest.raises(QaError, match="--no-resume"):
         unpack(data[:-9])
-
-
-def test_a_pool_works_everything_off_and_takes_tasks_as_it_goes():
-    taken = []
-
-    def tasks():
-        for number in range(20):
-            taken.append(number)
-            yield Task(str(number), square, (number,))
-
-    with LocalEngine(2) as engine:
-        found, ahead = {}, 0
-        for task, result in engine.run(tasks()):
-            found[task.name] = result
-            ahead = max(ahead, len(taken) - len(found))
-        assert ahead <= 3
-        assert isinstance(found.pop("13"), Lost)
-        assert found == {str(n): str(n * n).encode() for n in range(20) if n != 13}
-        with pytest.raises(QaError, match="-1 has no root"):
-            list(engine.run([Task("bad", square, (-1,))]))
-        processes = [worker.process for worker in engine._workers]
-    assert processes and not any(process.is_alive() for process in processes)
