@@ -61,7 +61,7 @@ def test_frames_go_to_an_endpoint_as_pictures():
     ]
     assert [picture.shape for picture in pictures] == [(56, 84, 3)] * 3
     assert [round(float(picture.mean())) for picture in pictures] == pytest.approx([0, 40, 80], abs=2)
-    assert "1 requests" in model.spent()
+    assert "1 request" in model.spent()
 
 
 def test_a_blind_question_is_plain_text():
