@@ -1,0 +1,144 @@
+"""`dsr bench replay`: real nodes, a simulated bag, its ground truth."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("dsr_ros.msg")
+
+from bags import Messages, S, write_bag
+from ros_helpers import REPO, Graph
+
+from dsr_core.api import ask
+from dsr_core.bench.row import BenchError
+from dsr_core.cli import main
+from dsr_core.scene import Scene
+from dsr_core.sources.convert import TRUTH_FILE, convert
+from dsr_core.sources.simulator import Simulator
+from dsr_ros.bench_replay import questions_at
+from dsr_ros.bench_truth import truth_of
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory):
+    return Path(convert(Simulator(duration_s=8.0, render=False), "bag", tmp_path_factory.mktemp("replay") / "bag"))
+
+
+def replayed(capsys, *words):
+    status = main(["bench", "replay", *map(str, words)])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_a_replay_is_judged_by_the_bags_truth(bag, capsys):
+    status, out, err = replayed(capsys, bag, "--rate", 6, "--every", 2, "--json")
+    assert status == 0, err
+    told = json.loads(out)
+    assert {"distance", "direction", "orientation", "motion", "speed_comparison"} <= set(told["kinds"])
+    everything = told["all"]
+    assert everything["asked"] == sum(one["asked"] for one in told["kinds"].values()) >= 40
+    assert everything["answered"] + sum(everything["declined"].values()) == everything["asked"]
+    assert everything["agreement"] > 0.85 and everything["accuracy"] > 0.7, told
+    assert everything["right"] + len(told["wrong"]) == everything["answered"]
+    assert 0 < everything["latency_ms"]["p50"] <= everything["latency_ms"]["p99"] < 10_000
+    assert 0 <= everything["data_age_ms"]["p50"] <= everything["data_age_ms"]["p99"]
+
+
+def test_nodes_that_run_already_are_asked_and_wrong_truth_is_found_out(bag, tmp_path, capsys):
+    """The truth is played backwards and moved aside: an evaluation that cannot fail would say nothing."""
+    false = tmp_path / "false"
+    shutil.copytree(bag, false)
+    truth = Scene.load(false / TRUTH_FILE)
+    moved = {
+        id_: type(t)(id_, t.label, t.stamps_s, t.positions_world_m[::-1] + np.array([0.0, 8.0, 0.0]))
+        for id_, t in truth.tracks.items()
+    }
+    replace(truth, tracks=moved).save(false / TRUTH_FILE)
+    with Graph(tmp_path, namespace="robot1") as graph:
+        graph.nodes()
+        words = ("--running", "--service", "/robot1/ask", "--rate", 6, "--every", 3)
+        status, out, err = replayed(capsys, false, *words)
+    assert status == 0, err
+    everything = out.splitlines()[-2].split()
+    assert everything[0] == "all" and int(everything[1]) >= 20 and everything[5] == "%"
+    assert float(everything[6]) < 70.0, out
+
+
+def test_questions_are_asked_of_what_was_in_view(bag):
+    truth = truth_of(bag)
+    asked = questions_at(truth, 6.0)
+    assert {q.kind for q in asked} == {"distance", "direction", "orientation", "speed", "speed_comparison", "motion"}
+    assert all(q.query["window"] == [2.0, 6.0] and q.at_s == 6.0 for q in asked)
+    assert all(ask(truth, q.text, window=(2.0, 6.0)).kind == q.kind for q in asked)
+    first = next(iter(truth.tracks.values()))
+    hidden = type(first)("1", first.label, first.stamps_s, first.positions_world_m, observed=first.stamps_s < 4.0)
+    assert not questions_at(replace(truth, tracks={"1": hidden}), 6.0)
+
+
+def test_things_of_one_class_are_shown_by_their_boxes(bag):
+    truth = truth_of(bag)
+    one = next(iter(truth.tracks.values()))
+    boxes = np.tile([10.0, 20.0, 30.0, 40.0], (len(one), 1))
+    twins = {
+        id_: type(one)(
+            id_, "car", one.stamps_s, one.positions_world_m + 3.0 * at, boxes_px=boxes, image_size=(640, 480)
+        )
+        for at, id_ in enumerate("ab")
+    }
+    asked = questions_at(replace(truth, tracks=twins), 6.0)
+    assert asked and all(not q.text for q in asked)
+    who = {"label": "car", "box": [10.0, 20.0, 30.0, 40.0], "image_size": [640, 480], "at": 6.0}
+    assert asked[0].query["subject"] == who
+
+
+def test_the_truth_is_a_labelled_topic(tmp_path):
+    names = ("Track", "TrackArray")
+    m = Messages({f"dsr_ros/msg/{name}": (REPO / "msg" / f"{name}.msg").read_text() for name in names})
+    entries = []
+    for at in range(20):
+        stamp_ns = 100 * S + at * S // 10
+        entries.append(("/tf", stamp_ns, m.tf(m.transform("odom", "base_link", stamp_ns, (0.1 * at, 0.0, 0.0)))))
+        point = m.make("geometry_msgs/msg/Point", x=5.0, y=0.2 * at)
+        pose = m.make(
+            "geometry_msgs/msg/Pose", position=point, orientation=m.make("geometry_msgs/msg/Quaternion", w=1.0)
+        )
+        track = m.make(
+            "dsr_ros/msg/Track",
+            id="7",
+            label="cart",
+            observed=True,
+            has_orientation=at > 2,
+            pose=m.make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=np.zeros(36)),
+            twist=m.make("geometry_msgs/msg/TwistWithCovariance", covariance=np.zeros(36)),
+        )
+        header = m.header(stamp_ns, "odom")
+        entries.append(("/labels", stamp_ns, m.make("dsr_ros/msg/TrackArray", header=header, tracks=[track])))
+    path = write_bag(tmp_path / "labelled", entries, store=m.store)
+    for where in ("auto", "topic", "/labels"):
+        track = truth_of(path, where).tracks["7"]
+        assert track.label == "cart" and np.allclose(track.stamps_s, 0.1 * np.arange(20))
+        assert np.allclose(track.positions_world_m[:, 1], 0.2 * np.arange(20))
+        assert np.isnan(track.orientations_xyzw[2]).all() and track.orientations_xyzw[3, 3] == 1.0
+    with pytest.raises(BenchError, match="no topic '/other'"):
+        truth_of(path, "/other")
+    with pytest.raises(BenchError, match="no truth lies beside"):
+        truth_of(path, "sim")
+
+
+def test_what_cannot_be_replayed_is_told(bag, tmp_path, capsys):
+    bare = tmp_path / "bare"
+    shutil.copytree(bag, bare)
+    (bare / TRUTH_FILE).unlink()
+    for words, message in (
+        ((bare,), "0 topics of labelled tracks"),
+        ((bag, "--service", "ask"), "give /NAMESPACE/ask"),
+        ((bag, "--rate", 0), "must be positive"),
+        ((tmp_path / "none",), "none"),
+    ):
+        status, _, err = replayed(capsys, *words)
+        assert status == 2 and message in err
