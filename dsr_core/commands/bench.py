@@ -236,7 +236,7 @@ class _Told:
             self._bar.update()
         elif self._lines and time.monotonic() - self._shown_s > 30.0:
             self._shown_s = time.monotonic()
-            print(f"{self._done} of {self._total} rows; {spent}", file=sys.stderr)
+            print(f"{self._done} of {self._total} rows{spent and '; ' + spent}", file=sys.stderr)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -45,7 +45,7 @@ class CheckpointModel(Model):
         except ImportError as error:
             raise DependencyError(f"a checkpoint needs torch and transformers ({error}); {_INSTALL}") from None
         self.path, self.batch_size, self.seed = str(path), batch_size, seed
-        self.name = Path(self.path).name
+        self.name = Path(self.path).name if Path(self.path).is_dir() else self.path
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
         config = self._load(AutoConfig)
@@ -57,7 +57,8 @@ class CheckpointModel(Model):
     def settings(self) -> dict:
         return {
             "kind": "checkpoint",
-            "name": self.path,
+            "name": self.name,
+            "path": self.path,
             "model_type": self._type,
             "revision": getattr(self._model.config, "_commit_hash", None),
             "parameters": sum(p.numel() for p in self._model.parameters()),
