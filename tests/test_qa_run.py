@@ -24,6 +24,7 @@ from dsr_core.qa.engine_local import Here
 from dsr_core.qa.generate import candidates
 from dsr_core.qa.item import Candidate, Item, QaError
 from dsr_core.qa.readers import read_items, read_rows
+from dsr_core.qa.recordings import expand
 from dsr_core.qa.run import make_questions, report_path, work_path
 from dsr_core.qa.workfolder import WorkFolder
 from tests.qa_sets import CONFIG, Interrupted, Opens, made, save_scenes
@@ -239,6 +240,20 @@ def test_the_filter_drops_whole_groups_of_what_can_be_guessed():
     found = json.loads(thinning.find_guessable(thinning.questions_of(attack, lambda n: block), seed=0))
     assert found["dropped"] == 2 * len(found["groups"]) > 100
     assert found["rounds"][0]["accuracy"] > 0.9
+
+
+def test_a_folder_of_bags_is_several_recordings_and_the_pieces_of_one_bag_are_one(tmp_path):
+    for folder, files in {
+        "two": ("kitchen.mcap", "yard.mcap"),
+        "pieces": ("yard_0.mcap", "yard_1.mcap"),
+        "mixed": ("loose.mcap", "whole/metadata.yaml", "whole/whole_0.db3"),
+    }.items():
+        for file in files:
+            (tmp_path / folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / file).touch()
+    assert [r.name for r in expand([str(tmp_path / "two")])] == ["kitchen", "yard"]
+    assert [r.name for r in expand([str(tmp_path / "pieces")])] == ["pieces"]
+    assert [r.name for r in expand([str(tmp_path / "mixed")])] == ["loose", "whole"]
 
 
 # --- failures --------------------------------------------------------------------------------------------------------

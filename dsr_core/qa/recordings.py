@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import importlib
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +15,11 @@ from dsr_core.errors import SourceError
 from dsr_core.qa.captions import video_name
 from dsr_core.qa.curated import CuratedEntry, is_curated, read_curated
 from dsr_core.sources import READERS
+from dsr_core.sources.bag_file import is_bag, storage_files
 
-_SCENE = ".scene.npz"
+_SUFFIX = re.compile(r"\.(?:scene\.npz|(?:mcap|db3)(?:\.zstd)?)$")
+#: What a recorder puts behind a bag's name when it begins another file.
+_PIECE = re.compile(r"(?:_\d+)?\.\w+$")
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def _of_path(path: Path, sequence: str | None) -> list[Recording]:
     if path.is_file() and is_curated(path):
         kept = [entry for entry in read_curated(path) if entry.keep and entry.source is not None]
         return [replace(_of_entry(entry), classes=entry.agents + entry.objects) for entry in kept]
-    found = _of_recording(path, sequence)
+    found = None if holds_bags(path) else _of_recording(path, sequence)
     if found is None and path.is_dir():
         inside = [_of_recording(child, sequence) for child in sorted(path.iterdir()) if not child.name.startswith(".")]
         found = [recording for recordings in inside if recordings for recording in recordings]
@@ -89,6 +93,14 @@ def _of_path(path: Path, sequence: str | None) -> list[Recording]:
             f"{path} holds no recording that a reader recognises: {'; '.join(what for _, _, what in READERS)}"
         )
     return found
+
+
+def holds_bags(path: Path) -> bool:
+    """Whether a folder holds several bags, and not the pieces of one whose metadata.yaml is missing (rec_0, rec_1)."""
+    if not path.is_dir() or (path / "metadata.yaml").exists() or not storage_files(path):
+        return False
+    names = {_PIECE.sub("", file.name.removesuffix(".zstd")) for file in storage_files(path)}
+    return len(names) > 1 or any(is_bag(child) for child in path.iterdir() if child.is_dir())
 
 
 def _of_entry(entry: CuratedEntry) -> Recording:
@@ -107,7 +119,7 @@ def _of_recording(path: Path, sequence: str | None) -> list[Recording] | None:
         reader = importlib.import_module(f"dsr_core.sources.{module}")
         if not reader.recognises(path):
             continue
-        stem = path.name.removesuffix(_SCENE) if path.name.endswith(_SCENE) else video_name(path.name)
+        stem = video_name(_SUFFIX.sub("", path.name))
         names = reader.sequences(path) if hasattr(reader, "sequences") else []
         if not names:
             return [Recording(str(path), None, stem, stem)]
