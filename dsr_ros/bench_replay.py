@@ -128,9 +128,7 @@ class Evaluation:
         lines = [f"{head}   {'latency ms p50/p95/p99':>24}   {'data age ms p50/p95/p99':>24}  declined"]
         for name, one in {**told["kinds"], "all": told["all"]}.items():
             shares = [f"{100 * v:.1f} %" if v is not None else "–" for v in (one["accuracy"], one["agreement"])]
-            times = [
-                " / ".join(f"{one[what][f'p{p}']:.1f}" for p in _PERCENTILES) for what in ("latency_ms", "data_age_ms")
-            ]
+            times = [" / ".join(map(_shown, one[what].values())) for what in ("latency_ms", "data_age_ms")]
             declines = ", ".join(f"{count} {code}" for code, count in one["declined"].items()) or "–"
             lines.append(
                 f"{name:18} {one['asked']:>6} {one['answered']:>9} {one['right']:>6} {shares[0]:>9} {shares[1]:>10}"
@@ -142,6 +140,10 @@ class Evaluation:
             f" {100 * NOISE_M:g} cm"
         )
         return "\n".join(lines)
+
+
+def _shown(milliseconds: float | None) -> str:
+    return "–" if milliseconds is None else f"{milliseconds:.1f}"
 
 
 def _summary(asked: Sequence[Asked]) -> dict:
@@ -160,8 +162,9 @@ def _summary(asked: Sequence[Asked]) -> dict:
 
 
 def _quantiles(seconds: Sequence[float]) -> dict:
-    known = 1e3 * np.array([s for s in seconds if np.isfinite(s)] or [np.nan])
-    return {f"p{p}": round(float(np.percentile(known, p)), 3) for p in _PERCENTILES}
+    """Milliseconds; None where there are none."""
+    known = 1e3 * np.array([s for s in seconds if np.isfinite(s)])
+    return {f"p{p}": round(float(np.percentile(known, p)), 3) if len(known) else None for p in _PERCENTILES}
 
 
 # --- questions -------------------------------------------------------------------------------------------------------

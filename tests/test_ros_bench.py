@@ -20,7 +20,7 @@ from dsr_core.cli import main
 from dsr_core.scene import Scene
 from dsr_core.sources.convert import TRUTH_FILE, convert
 from dsr_core.sources.simulator import Simulator
-from dsr_ros.bench_replay import questions_at
+from dsr_ros.bench_replay import Asked, Evaluation, Question, questions_at
 from dsr_ros.bench_truth import truth_of
 
 
@@ -142,3 +142,12 @@ def test_what_cannot_be_replayed_is_told(bag, tmp_path, capsys):
     ):
         status, _, err = replayed(capsys, *words)
         assert status == 2 and message in err
+
+
+def test_an_evaluation_without_answers_is_still_a_table_and_json():
+    question = Question("distance", "How far?", {}, 4.0)
+    found = Evaluation("bag", 1.0, (Asked(question, None, "NO_SUCH_OBJECT", 0.002, float("nan")),), 3)
+    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert told["all"]["declined"] == {"NO_SUCH_OBJECT": 1} and told["all"]["accuracy"] is None
+    assert told["kinds"]["distance"]["data_age_ms"] == {"p50": None, "p95": None, "p99": None}
+    assert "– / – / –" in str(found) and "1 NO_SUCH_OBJECT" in str(found)

@@ -14,8 +14,8 @@ from dsr_core.commands.common import DONE, print_json, show_progress, verb
 NOT_ALL = 1
 _EPILOG = """\
 NAME: dsr_bench, vlm4d, sti_bench, vsi_bench, vsti_bench, mllm4d_bench, or own for a file that dsr qa made.
-MODEL: openai:URL#NAME (key in $DSR_LANGUAGE_MODEL_API_KEY), hf:FOLDER_OR_NAME (never downloads), geometry[:robust],
-       random[:SEED], majority:FILE (what is right most often in other questions).
+MODEL: openai:URL#NAME (key in $DSR_LANGUAGE_MODEL_API_KEY), hf:FOLDER_OR_NAME (never downloads),
+       geometry[:dsr|:robust], random[:SEED], majority:FILE (what is right most often in other questions).
 
 examples:
   dsr bench dsr_bench --data benchmark.parquet --videos videos/ --out out/a --model openai:http://localhost:8000/v1#NAME
@@ -172,7 +172,8 @@ def _model(args: argparse.Namespace, task):
         max_cost=args.max_cost,
         max_tokens=args.max_tokens,
     )
-    options = ModelOptions(args.scenes, args.reply_timeout, asking, args.batch_size, args.device, args.seed)
+    rules = "robust" if task.name == "own" else "dsr"  # as dsr qa makes questions; as the published ones are made
+    options = ModelOptions(args.scenes, args.reply_timeout, asking, args.batch_size, args.device, args.seed, rules)
     return make_model(args.model, options, task.read)
 
 

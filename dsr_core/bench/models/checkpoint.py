@@ -6,13 +6,15 @@ their own processor.
 
 from __future__ import annotations
 
+import inspect
+import os
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from dsr_core.bench.models import qwen_video
-from dsr_core.bench.models.base import Decoding, Model, NoReply, Request, Said
+from dsr_core.bench.models.base import Decoding, Model, ModelStopped, NoReply, Request, Said
 from dsr_core.bench.row import BenchError
 from dsr_core.errors import DependencyError
 
@@ -85,7 +87,13 @@ class CheckpointModel(Model):
                 torch.manual_seed(self.seed)
             else:
                 chosen |= {"top_p": None, "top_k": None}
-            ids = self._model.generate(**inputs, **chosen, max_new_tokens=decoding.max_tokens)
+            try:
+                ids = self._model.generate(**inputs, **chosen, max_new_tokens=decoding.max_tokens)
+            except torch.OutOfMemoryError:
+                raise ModelStopped(
+                    f"{self.device} has too little memory for {len(requests)} rows of {len(requests[0].frames)} frames"
+                    " at once; give a smaller --batch-size, or fewer --frames"
+                ) from None
             written = ids[:, inputs["input_ids"].shape[1] :]
             texts = self._tokenizer.batch_decode(written, skip_special_tokens=True)
             counts = [int((row != self._tokenizer.pad_token_id).sum()) for row in written]
@@ -104,7 +112,7 @@ class CheckpointModel(Model):
         self._tokenizer = self._load(AutoTokenizer)
         self._tokenizer.padding_side = "left"
         video = qwen_video.QwenVideo.of(config, qwen_video.config_files(self._file))
-        video_id = config.video_token_id
+        video_id, takes = config.video_token_id, inspect.signature(self._model.forward).parameters
 
         def prepare(requests: Sequence[Request]) -> dict:
             import torch
@@ -127,7 +135,8 @@ class CheckpointModel(Model):
             out.pop("token_type_ids", None)
             if values:
                 out |= {"pixel_values_videos": torch.cat(values), "video_grid_thw": torch.cat(grids)}
-                out["mm_token_type_ids"] = 2 * (out["input_ids"] == video_id).int()
+                if "mm_token_type_ids" in takes:  # transformers 5: which tokens are of a video
+                    out["mm_token_type_ids"] = 2 * (out["input_ids"] == video_id).int()
                 if self._type == "qwen2_5_vl":
                     out["second_per_grid_ts"] = torch.tensor(seconds)
             return out
@@ -159,8 +168,6 @@ class CheckpointModel(Model):
     # --- files
 
     def _load(self, what, **options):
-        import os
-
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         try:
             return what.from_pretrained(self.path, local_files_only=True, **options)

@@ -23,6 +23,7 @@ class ModelOptions:
         timeout_s: Longest wait for a reply of an endpoint. asking: Its tries, concurrency, prices and budget.
         batch_size, device: Of a checkpoint.
         seed: Of everything that is drawn.
+        rules: Of the geometry engine where its name tells none.
     """
 
     scenes: str | None = None
@@ -31,6 +32,7 @@ class ModelOptions:
     batch_size: int = 1
     device: str | None = None
     seed: int = 0
+    rules: str = "dsr"
 
 
 def make_model(name: str, options: ModelOptions, read: Callable[[Path], Sequence[Row]]) -> Model:
@@ -60,7 +62,7 @@ def make_model(name: str, options: ModelOptions, read: Callable[[Path], Sequence
 
         if not options.scenes:
             raise BenchError("the geometry engine needs --scenes DIR, which holds VIDEO.scene.npz for each video")
-        return GeometryModel(options.scenes, rest or "dsr")
+        return GeometryModel(options.scenes, rest or options.rules)
     if kind == "random":
         from dsr_core.bench.models.baselines import RandomModel
 
