@@ -86,9 +86,7 @@ def add(verbs) -> None:
     group = parser.add_argument_group("who works")
     group.add_argument("--engine", choices=("local", "ray"), default="local", help="processes here, or a Ray cluster")
     group.add_argument("--address", metavar="A", help="of the Ray cluster: auto, HOST:6379, ray://HOST:10001")
-    group.add_argument(
-        "--workers", type=int, metavar="N", help="processes (a core each; one where networks look at images)"
-    )
+    group.add_argument("--workers", type=int, metavar="N", help="processes (a core each; one where a network is named)")
     group.add_argument(
         "--resume",
         action=argparse.BooleanOptionalAction,

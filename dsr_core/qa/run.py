@@ -109,6 +109,7 @@ def make_questions(
         heads = [head_of(work.read(key)) for key in asked]
         failed = {name: why for head in heads for name, why in head["failed"].items()} | lost
         if not any(head["scenes"] for head in heads):
+            work.discard()
             raise QaError(f"none of {len(recordings)} recordings could be asked about; {_first(failed)}")
         given = _options(read(asked), [head["scenes"] for head in heads], config, engine, work, seen)
         given_heads = [blocks.block_head(work.read(key)) for key in given]
