@@ -213,7 +213,7 @@ def test_doctor_names_what_is_missing(capsys, monkeypatch):
 
 
 def test_help_of_every_verb(capsys):
-    for verb in ("demo", "convert", "ask", "track", "view", "models", "doctor"):
+    for verb in ("demo", "convert", "ask", "track", "view", "curate", "qa", "audit", "bench", "models", "doctor"):
         status, out, _ = dsr(capsys, verb, "--help")
         assert status == 0 and "--json" in out
 
