@@ -10,7 +10,7 @@ from dsr_core.qa.blocks import bare_items, block_table
 from dsr_core.qa.columns import as_json
 
 #: Attackers see about so many questions of a type at once. More teach them hardly more, and take memory.
-QUESTIONS = 40_000
+QUESTIONS = 20_000
 _COLUMNS = ("type", "question", "options", "answer", "scene", "group")
 
 
