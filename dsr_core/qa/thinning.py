@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from dsr_core.qa.blocks import bare_items, block_table
 from dsr_core.qa.columns import as_json
 
-#: Attackers see about so many questions of a type at once. More teach them hardly more, and take memory.
+#: Attackers see about so many questions of a type at once, which takes about 1 GB. More teach them hardly more.
 QUESTIONS = 20_000
 _COLUMNS = ("type", "question", "options", "answer", "scene", "group")
 
