@@ -33,6 +33,9 @@ Beside FILE stands FILE's name with .report.json: yield by type, drops by reason
 on where it was, with the same result. Exit status: 0 all done, 1 some recordings could not be asked about, 2 none, or
 wrong usage. More: docs/questions_from_recordings.md"""
 
+#: Questions asked of a scene where nobody says: of many only a part finds others to share physical options with.
+PER_SCENE = {"physical": 1000, "dsr": 40}
+
 
 def add(verbs) -> None:
     from dsr_core.qa.config import REFERS, RULES, STYLES, QaConfig
@@ -47,9 +50,9 @@ def add(verbs) -> None:
     group.add_argument(
         "--per-scene",
         type=int,
-        default=default.per_scene,
         metavar="N",
-        help=f"questions asked of a scene, before they get options ({default.per_scene})",
+        help="questions asked of a scene, before they get options"
+        f" ({PER_SCENE['physical']}; with original options {PER_SCENE['dsr']})",
     )
     group.add_argument("--style", choices=STYLES, default=default.style, help=f"templates ({default.style})")
     group.add_argument("--rules", choices=RULES, default=default.rules, help=f"of the answers ({default.rules})")
@@ -135,6 +138,7 @@ def _config(args: argparse.Namespace):
 
     named = ("per_scene", "style", "rules", "refer", "min_confidence")
     given = {name: getattr(args, name) for name in named}
+    given["per_scene"] = PER_SCENE[args.distractors] if args.per_scene is None else args.per_scene
     for pair in args.set:
         name, equals, value = pair.partition("=")
         if not equals or name not in QaConfig.__dataclass_fields__ or name in named:
