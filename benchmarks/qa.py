@@ -24,14 +24,15 @@ from pathlib import Path
 import psutil
 
 from dsr_core import load_scene
-from dsr_core.qa import assemble, blocks, codec
 from dsr_core.qa.config import STYLES, QaConfig
-from dsr_core.qa.engine_local import LocalEngine
-from dsr_core.qa.generate import candidates
-from dsr_core.qa.options import STYLES as DISTRACTORS
-from dsr_core.qa.options import with_options
-from dsr_core.qa.recordings import Recording, expand
-from dsr_core.qa.run import SetConfig, make_questions
+from dsr_core.qa.curation.recordings import Recording, expand
+from dsr_core.qa.files import codec
+from dsr_core.qa.making.generate import candidates
+from dsr_core.qa.options.options import STYLES as DISTRACTORS
+from dsr_core.qa.options.options import with_options
+from dsr_core.qa.running import assemble, blocks
+from dsr_core.qa.running.engine_local import LocalEngine
+from dsr_core.qa.running.run import SetConfig, make_questions
 
 
 def save_rooms(folder: Path, rooms: int, seconds: float, reads: int) -> list[Recording]:

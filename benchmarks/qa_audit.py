@@ -26,15 +26,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dsr_core import load_scene
-from dsr_core.qa.audit import audit
-from dsr_core.qa.audit_plot import plot_audits
-from dsr_core.qa.audit_records import from_items
-from dsr_core.qa.audit_table import legend, side_by_side, table
+from dsr_core.qa.audit.audit import audit
+from dsr_core.qa.audit.plot import plot_audits
+from dsr_core.qa.audit.records import from_items
+from dsr_core.qa.audit.table import legend, side_by_side, table
 from dsr_core.qa.config import QaConfig
-from dsr_core.qa.generate import candidates
 from dsr_core.qa.item import Candidate, Item
-from dsr_core.qa.options import with_options
-from dsr_core.qa.options_filter import REASON, filter_guessable
+from dsr_core.qa.making.generate import candidates
+from dsr_core.qa.options.filter import REASON, filter_guessable
+from dsr_core.qa.options.options import with_options
 from dsr_core.scene import Scene
 from dsr_core.sources.simulator import Simulator
 from tests.smooth_scenes import smooth_scene

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from dsr_core import load_scene
 from dsr_core.qa.config import RULES, STYLES, QaConfig
-from dsr_core.qa.generate import candidates
+from dsr_core.qa.making.generate import candidates
 from dsr_core.scene import Scene
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

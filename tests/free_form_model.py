@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from dsr_core import ask
-from dsr_core.qa.freeform_prompts import FORMS
+from dsr_core.qa.freeform.prompts import FORMS
 from dsr_core.reasoning.vocabulary import VOCABULARY
 from dsr_core.scene import Scene
 from tests.fakes import fake_scene, fake_track

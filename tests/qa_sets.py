@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsr_core.qa.config import QaConfig
-from dsr_core.qa.engine_local import Here
+from dsr_core.qa.curation.recordings import Recording, expand
 from dsr_core.qa.item import QaError
-from dsr_core.qa.recordings import Recording, expand
-from dsr_core.qa.run import SetConfig, make_questions
-from dsr_core.qa.shards import OpenRecording
+from dsr_core.qa.running.engine_local import Here
+from dsr_core.qa.running.run import SetConfig, make_questions
+from dsr_core.qa.running.shards import OpenRecording
 from dsr_core.scene import Scene
 from tests.smooth_scenes import smooth_scene
 

@@ -10,16 +10,16 @@ from scipy import stats
 
 from dsr_core import cli
 from dsr_core.errors import DependencyError, ModelError
-from dsr_core.qa import audit as audit_module
-from dsr_core.qa.audit import OVERALL, TURNED, audit, credit_of
-from dsr_core.qa.audit_features import Texts
-from dsr_core.qa.audit_learned import LEARNERS, folds_of, one_thread
-from dsr_core.qa.audit_plot import plot_audits
-from dsr_core.qa.audit_records import Record, clusters_of, read_records
-from dsr_core.qa.audit_rules import RULES
-from dsr_core.qa.audit_stats import effective_count, lower_bound, upper_bound
-from dsr_core.qa.audit_table import side_by_side, table
-from dsr_core.qa.audit_text import contrasts_of, likeness, option_shapes, question_numbers, states_of
+from dsr_core.qa.audit import audit as audit_module
+from dsr_core.qa.audit.audit import OVERALL, TURNED, audit, credit_of
+from dsr_core.qa.audit.features import Texts
+from dsr_core.qa.audit.learned import LEARNERS, folds_of, one_thread
+from dsr_core.qa.audit.plot import plot_audits
+from dsr_core.qa.audit.records import Record, clusters_of, read_records
+from dsr_core.qa.audit.rules import RULES
+from dsr_core.qa.audit.stats import effective_count, lower_bound, upper_bound
+from dsr_core.qa.audit.table import side_by_side, table
+from dsr_core.qa.audit.text import contrasts_of, likeness, option_shapes, question_numbers, states_of
 from dsr_core.qa.item import QaError
 
 TEXTS = (
@@ -312,7 +312,7 @@ def test_a_language_model_is_an_attacker(tmp_path):
     torch = pytest.importorskip("torch", reason="language models need torch: pip install 'dsr_ros[vlm]'")
     transformers = pytest.importorskip("transformers", reason="language models need transformers")
     tokenizers = pytest.importorskip("tokenizers", reason="language models need tokenizers")
-    from dsr_core.qa.audit_lm import LanguageModel
+    from dsr_core.qa.audit.lm import LanguageModel
 
     words = sorted({w for r in fair(8) for text in (r.question, *r.options) for w in text.split()})
     vocabulary = {w: i for i, w in enumerate(["<unk>", *words, "Question:", "Answer:", "-"])}

@@ -21,7 +21,7 @@ from dsr_core.bench.row import BenchError, Row
 from dsr_core.bench.task import find_task
 from dsr_core.endpoint import EndpointConfig
 from dsr_core.errors import DependencyError, DsrError
-from dsr_core.qa.asking import AskingConfig
+from dsr_core.qa.asking.asking import AskingConfig
 
 GREEDY = Decoding(0.0, 8)
 CHOICES = {"A": "left", "B": "right", "C": "up", "D": "down"}

@@ -20,16 +20,16 @@ import pytest
 from dsr_core import cli
 from dsr_core.commands.endpoint import Told
 from dsr_core.endpoint import Endpoint, EndpointConfig, Usage
-from dsr_core.qa.asking import Asker, BadReply, NoReply
-from dsr_core.qa.captions import read_captions
-from dsr_core.qa.curate import CurateConfig, Curator, captioned
-from dsr_core.qa.curate_prompts import CATEGORIES, classes, read_reply, reply_schema
-from dsr_core.qa.curated import CuratedEntry, read_curated, write_curated
+from dsr_core.qa.asking.asking import Asker, BadReply, NoReply
+from dsr_core.qa.asking.journal import Journal
+from dsr_core.qa.asking.ledger import AskingConfig, Ledger, Stopped
+from dsr_core.qa.curation.captions import read_captions
+from dsr_core.qa.curation.curate import CurateConfig, Curator, captioned
+from dsr_core.qa.curation.curated import CuratedEntry, read_curated, write_curated
+from dsr_core.qa.curation.motion_filter import MotionFilterConfig, filter_motion
+from dsr_core.qa.curation.prompts import CATEGORIES, classes, read_reply, reply_schema
+from dsr_core.qa.curation.recordings import Recording, expand
 from dsr_core.qa.item import QaError
-from dsr_core.qa.journal import Journal
-from dsr_core.qa.ledger import AskingConfig, Ledger, Stopped
-from dsr_core.qa.motion_filter import MotionFilterConfig, filter_motion
-from dsr_core.qa.recordings import Recording, expand
 from tests.fakes import fake_scene, fake_track
 from tests.language_model import completion, dripping, endpoint
 

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsr_core import load_scene
-from dsr_core.qa.columns import OWN, PUBLISHED
 from dsr_core.qa.config import QaConfig
-from dsr_core.qa.files import parquet_writer, write_items
-from dsr_core.qa.generate import candidates
+from dsr_core.qa.files.columns import OWN, PUBLISHED
+from dsr_core.qa.files.files import parquet_writer, write_items
+from dsr_core.qa.files.letters import index_of, without_letters
+from dsr_core.qa.files.read_types import type_read
+from dsr_core.qa.files.readers import read_items, read_rows
+from dsr_core.qa.files.rescale import rescale_boxes
 from dsr_core.qa.item import DSR_TYPES, Candidate, Item, QaError
-from dsr_core.qa.letters import index_of, without_letters
-from dsr_core.qa.options_dsr import noise_options
-from dsr_core.qa.read_types import type_read
-from dsr_core.qa.readers import read_items, read_rows
-from dsr_core.qa.rescale import rescale_boxes
+from dsr_core.qa.making.generate import candidates
+from dsr_core.qa.options.noise import noise_options
 
 pq = pytest.importorskip("pyarrow.parquet")
 

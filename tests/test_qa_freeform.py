@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from dsr_core import ask, cli
 from dsr_core.endpoint import Endpoint, EndpointConfig
 from dsr_core.errors import SourceError
-from dsr_core.qa.asking import Asker, BadReply
+from dsr_core.qa.asking.asking import Asker, BadReply
+from dsr_core.qa.asking.journal import Journal
+from dsr_core.qa.asking.ledger import AskingConfig
 from dsr_core.qa.config import QaConfig
-from dsr_core.qa.freeform import FreeForm, FreeFormConfig, SceneToAsk
-from dsr_core.qa.freeform_draft import FreeDraft, FreeDrafter
-from dsr_core.qa.freeform_prompts import FORMS, messages, reply_schema
-from dsr_core.qa.freeform_reply import read_question_reply
+from dsr_core.qa.files.readers import read_items, read_rows
+from dsr_core.qa.freeform.draft import FreeDraft, FreeDrafter
+from dsr_core.qa.freeform.freeform import FreeForm, FreeFormConfig, SceneToAsk
+from dsr_core.qa.freeform.prompts import FORMS, messages, reply_schema
+from dsr_core.qa.freeform.reply import read_question_reply
 from dsr_core.qa.item import QaError
-from dsr_core.qa.journal import Journal
-from dsr_core.qa.ledger import AskingConfig
-from dsr_core.qa.readers import read_items, read_rows
 from dsr_core.reasoning.query import Query
 from dsr_core.reasoning.vocabulary import VOCABULARY, is_label
 from tests.fakes import fake_scene, fake_track

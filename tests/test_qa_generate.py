@@ -10,10 +10,10 @@ import pytest
 from dsr_core import ask, load_scene
 from dsr_core.language import parse
 from dsr_core.qa.config import QaConfig
-from dsr_core.qa.generate import balanced, candidates
 from dsr_core.qa.item import TEMPLATE_TYPES, QaError
-from dsr_core.qa.references import References
-from dsr_core.qa.sample import Sampler
+from dsr_core.qa.making.generate import balanced, candidates
+from dsr_core.qa.making.references import References
+from dsr_core.qa.making.sample import Sampler
 from dsr_core.reasoning.agents import Agent
 from dsr_core.reasoning.kinds.published import source_stamps
 from dsr_core.reasoning.query import Query

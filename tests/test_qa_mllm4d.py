@@ -10,8 +10,8 @@ import pytest
 from dsr_core import ask, load_scene
 from dsr_core.geometry import transforms as tf
 from dsr_core.qa.config import QaConfig
-from dsr_core.qa.generate import candidates
-from dsr_core.qa.mllm4d import TASKS, TYPES
+from dsr_core.qa.making.generate import candidates
+from dsr_core.qa.making.mllm4d import TASKS, TYPES
 from dsr_core.reasoning.query import Query
 from dsr_core.scene import Scene
 from tests.data import shared

@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsr_core.qa.audit import credit_of
-from dsr_core.qa.audit_features import Texts
-from dsr_core.qa.audit_learned import folds_of, joint_boosted
-from dsr_core.qa.audit_records import from_items
+from dsr_core.qa.audit.audit import credit_of
+from dsr_core.qa.audit.features import Texts
+from dsr_core.qa.audit.learned import folds_of, joint_boosted
+from dsr_core.qa.audit.records import from_items
 from dsr_core.qa.config import QaConfig
-from dsr_core.qa.generate import candidates
 from dsr_core.qa.item import Candidate, Item, QaError
-from dsr_core.qa.ladders import ladders
-from dsr_core.qa.matching import most_groups
-from dsr_core.qa.options import OptionsConfig, stratum_of, with_options
-from dsr_core.qa.options_dsr import noise_options, numeric_options
-from dsr_core.qa.options_filter import filter_guessable
-from dsr_core.qa.prognosis import prognostic_scores
-from dsr_core.qa.relations import canonical, mirrored, one_edit_apart, relations, reversed_in_time, runners_up
+from dsr_core.qa.making.generate import candidates
+from dsr_core.qa.options.filter import filter_guessable
+from dsr_core.qa.options.ladders import ladders
+from dsr_core.qa.options.matching import most_groups
+from dsr_core.qa.options.noise import noise_options, numeric_options
+from dsr_core.qa.options.options import OptionsConfig, stratum_of, with_options
+from dsr_core.qa.options.prognosis import prognostic_scores
+from dsr_core.qa.options.relations import canonical, mirrored, one_edit_apart, relations, reversed_in_time, runners_up
 from dsr_core.reasoning.dsr_rules import word_states
 from tests.smooth_scenes import smooth_scene
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dsr_core.qa.engine import Lost, Task
-from dsr_core.qa.engine_local import Here, LocalEngine
+from dsr_core.qa.files.readers import read_rows
 from dsr_core.qa.item import QaError
-from dsr_core.qa.readers import read_rows
-from dsr_core.qa.run import make_questions
+from dsr_core.qa.running.engine import Lost, Task
+from dsr_core.qa.running.engine_local import Here, LocalEngine
+from dsr_core.qa.running.run import make_questions
 from tests.qa_sets import CONFIG, Killed, made, save_scenes, square
 
 

@@ -6,14 +6,14 @@ import os
 
 import pytest
 
-from dsr_core.qa.engine import Task
 from dsr_core.qa.item import QaError
-from dsr_core.qa.run import make_questions
+from dsr_core.qa.running.engine import Task
+from dsr_core.qa.running.run import make_questions
 from tests.qa_sets import CONFIG, Killed, made, save_scenes, square
 
 ray = pytest.importorskip("ray", reason="Ray is an optional extra: pip install 'dsr_ros[scale]'")
 
-from dsr_core.qa.engine_ray import RayEngine, call  # noqa: E402
+from dsr_core.qa.running.engine_ray import RayEngine, call  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,16 @@ import pytest
 
 from dsr_core import ask, load_scene
 from dsr_core.cli import main
-from dsr_core.qa import blocks, shards, thinning
-from dsr_core.qa.assemble import METADATA, shuffled
-from dsr_core.qa.codec import head_of, pack, unpack
-from dsr_core.qa.engine_local import Here
-from dsr_core.qa.generate import candidates
+from dsr_core.qa.curation.recordings import expand
+from dsr_core.qa.files.codec import head_of, pack, unpack
+from dsr_core.qa.files.readers import read_items, read_rows
 from dsr_core.qa.item import Candidate, Item, QaError
-from dsr_core.qa.readers import read_items, read_rows
-from dsr_core.qa.recordings import expand
-from dsr_core.qa.run import make_questions, report_path, work_path
-from dsr_core.qa.workfolder import WorkFolder
+from dsr_core.qa.making.generate import candidates
+from dsr_core.qa.running import blocks, shards, thinning
+from dsr_core.qa.running.assemble import METADATA, shuffled
+from dsr_core.qa.running.engine_local import Here
+from dsr_core.qa.running.run import make_questions, report_path, work_path
+from dsr_core.qa.running.workfolder import WorkFolder
 from tests.qa_sets import CONFIG, Interrupted, Opens, made, save_scenes
 
 

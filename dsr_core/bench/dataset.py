@@ -1,7 +1,7 @@
 """Files of benchmarks -> records -> parts of rows: tables of every published kind, shapes of options and answers.
 
 Nothing is evaluated: lists written as Python or JSON are read as literals. The layouts of DSR-Bench and of our own
-question sets are read by `dsr_core.qa.readers`.
+question sets are read by `dsr_core.qa.files.readers`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from dsr_core.bench.row import BenchError
 from dsr_core.bench.wording import words
-from dsr_core.qa.arrow import parquet
+from dsr_core.qa.files.arrow import parquet
+from dsr_core.qa.files.letters import index_of, without_letters
 from dsr_core.qa.item import QaError
-from dsr_core.qa.letters import index_of, without_letters
 
 LETTERS = "ABCDEFGHIJ"
 TABLES = (".parquet", ".jsonl", ".json", ".tsv", ".csv")

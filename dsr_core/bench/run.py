@@ -18,7 +18,7 @@ from dsr_core.bench.prompts import Prompt
 from dsr_core.bench.result import REPLIES_FILE, Result, sha256_of
 from dsr_core.bench.row import BenchError, Row
 from dsr_core.bench.task import Task
-from dsr_core.qa.journal import Journal
+from dsr_core.qa.asking.journal import Journal
 
 #: What a model is shown: name on the command line -> order of the frames.
 VIEWS = {"normal": "ordered", "blind": "none", "shuffled": "shuffled", "first": "first", "reversed": "reversed"}

@@ -28,19 +28,19 @@ def add(verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from dsr_core.qa.audit import audit
-    from dsr_core.qa.audit_records import read_records
-    from dsr_core.qa.audit_table import table
+    from dsr_core.qa.audit.audit import audit
+    from dsr_core.qa.audit.records import read_records
+    from dsr_core.qa.audit.table import table
 
     records = read_records(args.file)
     scorers = {}
     if args.lm:
-        from dsr_core.qa.audit_lm import LanguageModel
+        from dsr_core.qa.audit.lm import LanguageModel
 
         scorers["language model"] = LanguageModel(args.lm)
     found = audit(records, args.seed, not args.rules_only, scorers, show_progress(args))
     if args.plot:
-        from dsr_core.qa.audit_plot import plot_audits
+        from dsr_core.qa.audit.plot import plot_audits
 
         plot_audits({args.file: found}, args.plot)
     if args.json:

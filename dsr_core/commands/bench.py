@@ -162,7 +162,7 @@ def _score(args: argparse.Namespace) -> int:
 
 def _model(args: argparse.Namespace, task):
     from dsr_core.bench.models.make import ModelOptions, make_model
-    from dsr_core.qa.asking import AskingConfig
+    from dsr_core.qa.asking.asking import AskingConfig
 
     asking = AskingConfig(
         tries=args.tries,

@@ -53,7 +53,7 @@ def add(verbs) -> None:
 
 def add_filter_options(parser: argparse.ArgumentParser) -> None:
     """An option for each number of the motion filter."""
-    from dsr_core.qa.motion_filter import MotionFilterConfig
+    from dsr_core.qa.curation.motion_filter import MotionFilterConfig
 
     group = parser.add_argument_group("what is wanted")
     for field in fields(MotionFilterConfig):
@@ -66,12 +66,12 @@ def add_filter_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from dsr_core.errors import QueryError
-    from dsr_core.qa.captions import read_captions
-    from dsr_core.qa.curate import CurateConfig, Curator, captioned, journal_path
-    from dsr_core.qa.curated import write_curated
-    from dsr_core.qa.journal import Journal
-    from dsr_core.qa.motion_filter import MotionFilterConfig
-    from dsr_core.qa.recordings import expand
+    from dsr_core.qa.asking.journal import Journal
+    from dsr_core.qa.curation.captions import read_captions
+    from dsr_core.qa.curation.curate import CurateConfig, Curator, captioned, journal_path
+    from dsr_core.qa.curation.curated import write_curated
+    from dsr_core.qa.curation.motion_filter import MotionFilterConfig
+    from dsr_core.qa.curation.recordings import expand
 
     if not args.sources and not args.captions:
         raise QueryError("dsr curate needs a SOURCE or --captions (dsr curate --help)")

@@ -12,7 +12,7 @@ from dsr_core.commands.common import show_progress
 
 def add_endpoint_options(parser: argparse.ArgumentParser) -> None:
     """`--endpoint`, `--model`, prices, the budget, and how often is tried."""
-    from dsr_core.qa.ledger import AskingConfig
+    from dsr_core.qa.asking.ledger import AskingConfig
 
     group = parser.add_argument_group(
         "the model (any OpenAI-compatible endpoint; its key: $DSR_LANGUAGE_MODEL_API_KEY)"
@@ -42,8 +42,8 @@ def make_asker(args: argparse.Namespace):
         DsrError: settings that cannot be used.
     """
     from dsr_core.endpoint import Endpoint, EndpointConfig
-    from dsr_core.qa.asking import Asker
-    from dsr_core.qa.ledger import AskingConfig
+    from dsr_core.qa.asking.asking import Asker
+    from dsr_core.qa.asking.ledger import AskingConfig
 
     config = AskingConfig(**{f.name: getattr(args, f.name) for f in fields(AskingConfig) if hasattr(args, f.name)})
     endpoint = EndpointConfig.from_environment(args.endpoint, args.model, timeout_s=args.reply_timeout)

@@ -13,7 +13,7 @@ from dsr_core.commands.endpoint import Told, add_endpoint_options, make_asker
 
 def add_free_form_options(parser: argparse.ArgumentParser) -> None:
     """`--free-form`, `--read-back` and the endpoint's options."""
-    from dsr_core.qa.freeform import READ_BACK
+    from dsr_core.qa.freeform.freeform import READ_BACK
 
     group = parser.add_argument_group("free-form questions (type non_temp), written by a model (docs/curation.md)")
     group.add_argument("--free-form", type=int, metavar="N", help="ask for so many of each scene (published: 2)")
@@ -49,7 +49,7 @@ def free_form_block(
     What has been asked is kept in a journal beside the output, also when all is done: it has been paid for.
 
     Args:
-        recordings: `dsr_core.qa.recordings.Recording` each. opener: Gives the scene of one.
+        recordings: `dsr_core.qa.curation.recordings.Recording` each. opener: Gives the scene of one.
         qa: `QaConfig`. seed: Of the whole set.
 
     Raises:
@@ -57,11 +57,11 @@ def free_form_block(
     """
     if args.free_form is None:
         return None
-    from dsr_core.qa.blocks import write_block
-    from dsr_core.qa.freeform import FreeForm, FreeFormConfig, SceneToAsk
+    from dsr_core.qa.asking.journal import Journal
+    from dsr_core.qa.freeform.freeform import FreeForm, FreeFormConfig, SceneToAsk
     from dsr_core.qa.item import QaError
-    from dsr_core.qa.journal import Journal
-    from dsr_core.qa.shards import fingerprint
+    from dsr_core.qa.running.blocks import write_block
+    from dsr_core.qa.running.shards import fingerprint
 
     asker = make_asker(args)
     if asker is None:

@@ -15,7 +15,7 @@ from dsr_core.commands.free_form import add_free_form_options, free_form_block, 
 from dsr_core.commands.perception import Looker, add_perception_options
 
 NOT_ALL = 1
-#: Name of the option -> layout of `dsr_core.qa.files`, and which one a suffix stands for.
+#: Name of the option -> layout of `dsr_core.qa.files.files`, and which one a suffix stands for.
 FORMATS = {"parquet": "parquet", "dsr-json": "dsr", "qwen": "qwen", "ms-swift": "swift"}
 BY_SUFFIX = {".parquet": "parquet", ".json": "dsr-json", ".jsonl": "ms-swift"}
 _EPILOG = """\
@@ -102,9 +102,9 @@ def add(verbs) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from dsr_core.qa.recordings import expand
-    from dsr_core.qa.report import table
-    from dsr_core.qa.run import make_questions, report_path
+    from dsr_core.qa.curation.recordings import expand
+    from dsr_core.qa.running.report import table
+    from dsr_core.qa.running.run import make_questions, report_path
 
     config = _config(args)
     recordings = expand(args.sources, args.sequence)
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
 def _config(args: argparse.Namespace):
     from dsr_core.qa.config import QaConfig
     from dsr_core.qa.item import QaError
-    from dsr_core.qa.run import SetConfig
+    from dsr_core.qa.running.run import SetConfig
 
     named = ("per_scene", "style", "rules", "refer", "min_confidence")
     given = {name: getattr(args, name) for name in named}
@@ -154,7 +154,7 @@ def _config(args: argparse.Namespace):
 def _filter(args: argparse.Namespace) -> bool:
     """Whether to filter: as asked for, else where scikit-learn is there."""
     from dsr_core.errors import DependencyError
-    from dsr_core.qa.audit_learned import require_sklearn
+    from dsr_core.qa.audit.learned import require_sklearn
 
     if args.filter is False or args.distractors != "physical":
         return False
@@ -178,9 +178,9 @@ def _layout(args: argparse.Namespace) -> str:
 
 
 def _engine(args: argparse.Namespace):
-    from dsr_core.qa.engine_local import LocalEngine, cores
-    from dsr_core.qa.engine_ray import RayEngine
     from dsr_core.qa.item import QaError
+    from dsr_core.qa.running.engine_local import LocalEngine, cores
+    from dsr_core.qa.running.engine_ray import RayEngine
 
     if args.engine == "ray":
         return RayEngine(args.address, args.workers)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dsr_core.bench.models.base import Decoding, Model, ModelStopped, NoReply, Request, Said
 from dsr_core.endpoint import Endpoint, EndpointConfig, EndpointError, Reply, Usage, image_part, text_part
-from dsr_core.qa.asking import AskingConfig, Ledger, Stopped
+from dsr_core.qa.asking.asking import AskingConfig, Ledger, Stopped
 
 JPEG_QUALITY = 90
 #: Answers that concern every request: a wrong URL, key or name.

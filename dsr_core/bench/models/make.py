@@ -9,7 +9,7 @@ from pathlib import Path
 from dsr_core.bench.models.base import Model
 from dsr_core.bench.row import BenchError, Row
 from dsr_core.endpoint import EndpointConfig
-from dsr_core.qa.asking import AskingConfig
+from dsr_core.qa.asking.asking import AskingConfig
 
 FORMS = "openai:URL#NAME, hf:FOLDER_OR_NAME, geometry[:dsr|:robust], random[:SEED] or majority:FILE"
 

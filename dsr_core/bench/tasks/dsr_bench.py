@@ -10,8 +10,8 @@ from dsr_core.bench.prompts import Prompt, as_in_training, multiple_choice
 from dsr_core.bench.row import Row
 from dsr_core.bench.scores import Outcome, Scores, micro
 from dsr_core.bench.task import Reference, Task
+from dsr_core.qa.files.readers import QaRow, read_rows
 from dsr_core.qa.item import DSR_TYPES
-from dsr_core.qa.readers import QaRow, read_rows
 
 _PAPER = "arXiv 2512.20557, table of DSR-Bench"
 

@@ -11,12 +11,12 @@ from dsr_core.bench.row import Row
 from dsr_core.bench.scores import micro
 from dsr_core.bench.task import Task
 from dsr_core.bench.tasks.dsr_bench import row_of
+from dsr_core.qa.files.readers import read_rows
 from dsr_core.qa.item import DSR_TYPES
-from dsr_core.qa.readers import read_rows
 
 
 def read(path: Path) -> list[Row]:
-    """Rows of a file that `dsr qa` wrote, or of any layout that `dsr_core.qa.readers.read_rows` reads.
+    """Rows of a file that `dsr qa` wrote, or of any layout that `dsr_core.qa.files.readers.read_rows` reads.
 
     Raises:
         DsrError: the file is absent, cut off or foreign; file and row are named.

@@ -1,0 +1,1 @@
+"""A model asked many times: retries, budgets, journals."""

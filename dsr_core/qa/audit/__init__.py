@@ -1,0 +1,1 @@
+"""How well a question set can be answered without seeing anything."""

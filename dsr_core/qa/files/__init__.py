@@ -1,0 +1,1 @@
+"""Question sets in every published layout, written and read."""

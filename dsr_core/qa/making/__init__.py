@@ -1,0 +1,1 @@
+"""A scene to questions with their true answers."""

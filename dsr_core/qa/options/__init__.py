@@ -1,0 +1,1 @@
+"""Options that cannot be guessed, and those of the published recipe."""

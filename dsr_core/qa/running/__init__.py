@@ -1,0 +1,1 @@
+"""Many recordings to one question set: shards, pool or Ray, resume."""
