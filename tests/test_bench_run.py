@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from bench_rows import write_questions, write_videos
@@ -138,6 +139,22 @@ def test_predictions_hide_the_future_unless_asked_not_to(files, tmp_path):
     last = [max(r.times_s[-1] for r in m.asked if r.row.type == "rel_dir_pred") for m in (hidden, shown)]
     assert last == [pytest.approx(1.0, abs=0.11), pytest.approx(1.9)]
     assert any("were not shown the future" in note for note in ended.result.scores.notes)
+
+
+def test_boxes_follow_the_size_of_the_frames(files, tmp_path):
+    """The frames have 56x56 pixels; a file that does not say what its boxes refer to is left alone."""
+    plan, model = plan_of(files, limit=2), Told()
+    text, choices = (
+        "Where does the car with initial bounding box coordinates [320,90,640,360] go?",
+        {"A": "[0,0,64,36]"},
+    )
+    row = replace(plan.rows[0], question=text, choices=choices, answer="A", letters=("A",), image_size=(640, 360))
+    run(replace(plan, rows=(row, replace(row, key="b", image_size=None))), model, tmp_path)
+    shown = [request.message.after for request in model.asked]
+    width, height = model.asked[0].frames[0].shape[1::-1]
+    assert f"[{width // 2},{height // 4},{width},{height}]" in shown[0] and text not in shown[0]
+    assert f"[0,0,{round(width / 10)},{round(height / 10)}]" in shown[0]
+    assert text in shown[1] and "[0,0,64,36]" in shown[1]
 
 
 def test_frames_at_a_rate_and_unusable_options(files):

@@ -31,6 +31,8 @@ class Row:
         window: (start, end) in seconds of the video that the question is about, or None for all of it.
         hide_from_s: Second from which the video must be hidden for the question to be fair, -1.0 for the last second of
             the video, or None.
+        image_size: (width, height) that boxes in the texts refer to, or None where the benchmark does not say; for
+            frames of another size the boxes are rescaled.
         fields: What else the benchmark tells of the row.
     """
 
@@ -45,6 +47,7 @@ class Row:
     group: str = ""
     window: tuple[float, float] | None = None
     hide_from_s: float | None = None
+    image_size: tuple[int, int] | None = None
     fields: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self):

@@ -11,6 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from dsr_core.bench.extract import PARSER_VERSION
 from dsr_core.bench.frames import FramePolicy, MissingVideoError, clip_of
 from dsr_core.bench.models.base import Decoding, Model, ModelStopped, NoReply, Request, Said
@@ -19,6 +21,7 @@ from dsr_core.bench.result import REPLIES_FILE, Result, sha256_of
 from dsr_core.bench.row import BenchError, Row
 from dsr_core.bench.task import Task
 from dsr_core.qa.asking.journal import Journal
+from dsr_core.qa.files.rescale import rescale_boxes
 
 #: What a model is shown: name on the command line -> order of the frames.
 VIEWS = {"normal": "ordered", "blind": "none", "shuffled": "shuffled", "first": "first", "reversed": "reversed"}
@@ -245,7 +248,16 @@ def _request(plan: Plan, model: Model, row: Row) -> Request | NoReply:
     except MissingVideoError as error:
         return NoReply(NO_VIDEO, detail=str(error))
     times_s = clip.times_s[: len(frames)]
-    return Request(row, plan.prompt.message(row, times_s), frames, times_s)
+    return Request(row, plan.prompt.message(_for_frames(row, frames), times_s), frames, times_s)
+
+
+def _for_frames(row: Row, frames: Sequence[np.ndarray]) -> Row:
+    """The row with its boxes in pixels of the frames."""
+    if row.image_size is None or not frames:
+        return row
+    sizes = row.image_size, frames[0].shape[1::-1]
+    choices = {letter: rescale_boxes(text, *sizes) for letter, text in (row.choices or {}).items()}
+    return replace(row, question=rescale_boxes(row.question, *sizes), choices=choices or None)
 
 
 def _entry(task: Task, row: Row, reply: Said) -> dict:

@@ -34,6 +34,7 @@ def row_of(row: QaRow) -> Row:
         type=row.type,
         group=row.type.partition("_")[0] if row.type in DSR_TYPES else "",
         hide_from_s=hide,
+        image_size=row.image_size,
         fields={"scene": row.scene, "group": row.group} if row.scene else {},
     )
 
