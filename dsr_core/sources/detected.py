@@ -19,6 +19,7 @@ from dsr_core.perception.backends import FrameDetector, Perception, changed
 from dsr_core.perception.bearing import on_ray
 from dsr_core.scene import Scene
 from dsr_core.sources.base import BACKWARD_JUMP_NS, Source
+from dsr_core.sources.wrapped import Wrapped
 from dsr_core.values import Frame, FrameObservations
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Watcher(Protocol):
     def reset(self) -> None: ...
 
 
-class Detected(Source):
+class Detected(Wrapped):
     """A recording seen through a perception: with its detections, depth, poses and orientations.
 
     Where neither the recording nor the perception knows a pose, a detector's camera is taken to stand level at the
@@ -78,7 +79,8 @@ class Detected(Source):
     ):
         if not 1 <= fov_deg <= 179:
             raise SourceError(f"field of view {fov_deg} degrees must be between 1 and 179")
-        self.source, self.name, self.fov_deg = source, source.name, float(fov_deg)
+        super().__init__(source)
+        self.fov_deg = float(fov_deg)
         if not isinstance(perception, Perception):
             perception = Perception(detector=perception)
         self.perception, self._watch = perception, watch
@@ -104,31 +106,8 @@ class Detected(Source):
         return islice(self.source.frames(), _LOOK_AT)
 
     @property
-    def world_frame(self) -> str:
-        return self.source.world_frame
-
-    @property
-    def camera_frame(self) -> str:
-        return self.source.camera_frame
-
-    @property
-    def base_frame(self) -> str:
-        return self.source.base_frame
-
-    @property
     def metric(self) -> bool:
         return self.source.metric and self.perception.metric
-
-    @property
-    def detector(self) -> str | None:
-        return self.source.detector
-
-    @property
-    def skipped(self):
-        return self.source.skipped
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def lift_config(self):
         return self.perception.lift_config(self.source.lift_config())

@@ -7,7 +7,6 @@ time, and depth waits on the disk, so that a recording may be of any length.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,6 +30,7 @@ from dsr_core.perception.reconstruction.windows import (
     stream_windows,
 )
 from dsr_core.sources.base import Source, progress_bar
+from dsr_core.sources.wrapped import Wrapped
 from dsr_core.values import Frame
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class _Whole:
     own_world: bool
 
 
-class Reconstructed(Source):
+class Reconstructed(Wrapped):
     """A recording with the depth and the poses of its reconstruction.
 
     Where the recording has poses that tell the scale, the scene is metric and in their world. Where it has none, its
@@ -83,34 +83,15 @@ class Reconstructed(Source):
     def __init__(
         self, source: Source, backend: Reconstructor, config: WindowConfig | None = None, progress: bool = False
     ):
-        self.source, self.name, self._backend = source, source.name, backend
-        self.detector = source.detector
+        super().__init__(source)
+        self._backend = backend
         self._config, self._progress = config or WindowConfig(), progress
         self._spool = TemporaryDirectory(prefix="dsr_depth_")
-
-    @property
-    def world_frame(self) -> str:
-        return self.source.world_frame
-
-    @property
-    def camera_frame(self) -> str:
-        return self.source.camera_frame
-
-    @property
-    def base_frame(self) -> str:
-        return self.source.base_frame
-
-    @property
-    def skipped(self) -> Counter[str]:
-        return self.source.skipped
 
     @property
     def metric(self) -> bool:
         """Whether depth and poses are in metres; reconstructs the recording when first asked."""
         return self._whole.metric
-
-    def __len__(self) -> int:
-        return len(self.source)
 
     def lift_config(self) -> LiftConfig:
         base = self.source.lift_config()
