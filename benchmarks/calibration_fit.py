@@ -110,7 +110,7 @@ def _fit_map(rows, prior, weight: float) -> list[float]:
     """Maximum a posteriori of the map's coefficients, low and high >= 0 and each <= 0: monotone."""
     chance = np.clip([row[1] for row in rows], 1.0 - RAW_SUREST, RAW_SUREST)
     count = np.array([row[2] for row in rows], float)
-    x = np.stack([np.ones(len(rows)), np.log(chance), -np.log1p(-chance), count - 1.0], axis=1)
+    x = np.stack([np.ones(len(rows)), np.log(chance), -np.log1p(-chance), count > 1], axis=1)
     y, prior = np.array([row[3] for row in rows], float), np.array(prior)
 
     def loss(w):

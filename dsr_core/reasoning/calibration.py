@@ -2,9 +2,9 @@
 
 Each kind has monotone maps from the raw probability of a state to the share of such states that were right, one for
 states that say nothing happens ("constant", "still") and one for the rest: "beta calibration" (Kull et al., AISTATS
-2017) with a term for the number of states in the answer,
+2017) with a term for states of which the answer has several,
 
-    log-odds = offset + low ln p - high ln(1 - p) + each (states - 1),    low, high >= 0, each <= 0.
+    log-odds = offset + low ln p - high ln(1 - p) + each (states > 1),    low, high >= 0, each <= 0.
 
 For answers with several states a map of this form takes the product of their probabilities. A last one, the same for
 all kinds and straight between a few knots, takes off what is still too sure. `benchmarks/calibration.py --fit` makes
@@ -37,7 +37,7 @@ def beta_map(coefficients: Sequence[float], chance: float, states: int = 1) -> f
     """A probability through a map [offset, low, high, each] of the table; never surer than `SUREST`."""
     offset, low, high, each = coefficients
     chance = min(max(chance, 1.0 - RAW_SUREST), RAW_SUREST)
-    x = offset + low * math.log(chance) - high * math.log1p(-chance) + each * (states - 1)
+    x = offset + low * math.log(chance) - high * math.log1p(-chance) + each * (states > 1)
     return min(1.0 / (1.0 + math.exp(-x)), SUREST)
 
 
