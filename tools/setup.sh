@@ -47,7 +47,7 @@ fi
 echo "Python: PyTorch and transformers"
 torch='torch==2.13.0+cpu'
 if ! { install "$torch" || install --timeout 20 --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu "$torch"; } \
-    >/dev/null 2>&1 || ! install "$torch" -e '.[perception,export,reconstruction]'; then
+    >/dev/null 2>&1 || ! install "$torch" -e '.[perception,export,reconstruction,vlm,train]'; then
   echo "setup.sh: no CPU build of PyTorch for $("$python" --version) was found; the tests of networks will be skipped" >&2
 elif ! install --no-deps depth-anything-3; then    # its own pins would hold numpy back
   echo "setup.sh: depth-anything-3 was not found; its test will be skipped" >&2
