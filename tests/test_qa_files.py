@@ -392,3 +392,22 @@ def test_boxes_are_rescaled_with_their_frames(old, new, shares):
 def test_a_size_that_is_none():
     with pytest.raises(QaError, match="width, height"):
         rescale_boxes("q", (0, 10), (640, 360))
+
+
+def test_a_rows_window_is_read_where_the_file_tells_it(items, tmp_path):
+    write_items(tmp_path / "own.parquet", items)
+    rows = read_rows(tmp_path / "own.parquet")
+    assert [row.window for row in rows] == [item.candidate.window for item in items]
+    assert read_rows(published_parquet(tmp_path / "published.parquet"))[0].window is None
+
+
+def test_rows_that_are_no_questions_can_be_told_apart(tmp_path):
+    entry = {"Type": "abs_spd", "Question": "q", "A": "x", "B": "y", "C": "z", "D": "w", "Correct": "C"}
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps({"v": [entry, entry | {"Correct": "F"}, {"Question": "?"}, entry | {"Correct": "A"}]}))
+    faults = {}
+    rows = read_rows(path, faults)
+    assert [(row.index, row.letter) for row in rows] == [(0, "C"), (3, "A")]
+    assert list(faults) == [1, 2] and "the answer 'F' is none of A, B, C, D" in faults[1] and "lacks" in faults[2]
+    with pytest.raises(QaError, match=r"some\.json, row 1"):
+        read_rows(path)

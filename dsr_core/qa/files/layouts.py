@@ -14,7 +14,8 @@ from dsr_core.qa.item import QaError
 
 def _parquet_questions(path: Path) -> Iterator[dict]:
     """Rows with the columns that a `QaRow` has; the others may be many times as large."""
-    return parquet_rows(path, (*PUBLISHED, "scene", "group", "future_from_s", "image_width", "image_height"))
+    ours = ("scene", "group", "future_from_s", "image_width", "image_height", "start_s", "end_s")
+    return parquet_rows(path, (*PUBLISHED, *ours))
 
 
 def parquet_rows(path: Path, columns: tuple[str, ...] | None = None) -> Iterator[dict]:

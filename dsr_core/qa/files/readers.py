@@ -31,6 +31,7 @@ class QaRow:
         scene, group: Our own columns; "" where the file has none.
         future_from_s: Second from which the video must be hidden, or None where the file does not say.
         image_size: (width, height) that boxes refer to, or None where the file does not say.
+        window: (start, end) in seconds that it is about, or None where the file does not say.
     """
 
     index: int
@@ -43,13 +44,14 @@ class QaRow:
     group: str = ""
     future_from_s: float | None = None
     image_size: tuple[int, int] | None = None
+    window: tuple[float, float] | None = None
 
     @property
     def letter(self) -> str:
         return chr(65 + self.answer_index)
 
 
-def read_rows(path: str | Path) -> list[QaRow]:
+def read_rows(path: str | Path, faults: dict[int, str] | None = None) -> list[QaRow]:
     """Reads a question set in any layout; which one is seen by its suffix and its fields.
 
     * .parquet: `videoID, type, question, options, answer` (and our own columns where there are any);
@@ -58,6 +60,11 @@ def read_rows(path: str | Path) -> list[QaRow]:
     * .jsonl: a line each of the same;
     * .tsv, .csv: of EASI (video, question, options, answer, task_type) or of DSR Suite's evaluation (index, video,
       video_path, candidates as a Python list, question, answer).
+
+    Args:
+        path: The file.
+        faults: Where given, a row that is no question is left out and told here, its number -> why; the others keep
+            their numbers.
 
     Raises:
         QaError: no such file, a truncated or foreign one; it names the file, the row and the next step.
@@ -70,16 +77,19 @@ def read_rows(path: str | Path) -> list[QaRow]:
     if reader is None:
         raise QaError(f"{path.name} ends in {path.suffix or 'nothing'}; question sets end in {', '.join(LAYOUTS)}")
     rows = []
-    for record in reader(path):
+    for index, record in enumerate(reader(path)):
         try:
-            rows.append(_row(len(rows), record))
+            rows.append(_row(index, record))
         except (QaError, KeyError, TypeError, ValueError, AttributeError) as error:
             told = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            if faults is not None:
+                faults[index] = told
+                continue
             raise QaError(
-                f"{path.name}, row {len(rows)}: {told}; this row is no question of a known layout (see read_rows):"
+                f"{path.name}, row {index}: {told}; this row is no question of a known layout (see read_rows):"
                 f" {_short(record)}"
             ) from None
-    if not rows:
+    if not rows and not faults:
         raise QaError(f"{path.name} holds no question; was it written to its end?")
     return rows
 
@@ -142,6 +152,7 @@ def _row(index: int, record) -> QaRow:
         # A file of the published generator names the types of templates alone.
         type_ = "non_temp" if "Correct" in record else type_read(question)
     size = record.get("image_width"), record.get("image_height")
+    window = record.get("start_s"), record.get("end_s")
     return QaRow(
         index,
         _video_id(video),
@@ -153,6 +164,7 @@ def _row(index: int, record) -> QaRow:
         record.get("group") or "",
         record.get("future_from_s"),
         size if all(size) else None,
+        None if None in window else (float(window[0]), float(window[1])),
     )
 
 
