@@ -13,9 +13,9 @@ from tiny_vlm import tiny_llava, tiny_qwen3_vl, tiny_qwen25_vl
 
 from dsr_core.bench.models.base import Decoding, Request
 from dsr_core.bench.models.checkpoint import CheckpointModel
-from dsr_core.bench.models.qwen_video import QwenVideo
 from dsr_core.bench.prompts import Message
 from dsr_core.bench.row import BenchError, Row
+from dsr_core.vlm.qwen_video import QwenVideo
 
 GREEDY = Decoding(0.0, 6)
 

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SPECIALS = [
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
-    "<|video_pad|>",
+    "<|video_pad|>", "<|vision_pad|>",
 ]  # fmt: skip
 CORPUS = ["which way does it go? left right up down", "user assistant system answer A B C D 0 1 2 3 4 seconds"] * 20
 CHAT = (

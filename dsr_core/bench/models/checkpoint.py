@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsr_core.bench.models import qwen_video
 from dsr_core.bench.models.base import Decoding, Model, ModelStopped, NoReply, Request, Said
 from dsr_core.bench.row import BenchError
 from dsr_core.errors import DependencyError
+from dsr_core.vlm import qwen_video
 
 _INSTALL = "install it: pip install torch 'transformers>=4.57' (extra dsr_ros[vlm])"
 
