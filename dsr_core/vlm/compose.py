@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dsr_core.errors import DeclineError, DsrError
+from dsr_core.errors import DeclineError, DsrError, QueryError
 from dsr_core.language.parse import parse
+from dsr_core.language.resolve import resolve
+from dsr_core.reasoning.agents import Agent
+from dsr_core.reasoning.quantities import Viewer
 from dsr_core.scene import Scene
 from dsr_core.vlm.sources import GeometrySource
 from dsr_core.vlm.values import Asked, Clip, Context, VlmError
@@ -39,9 +42,8 @@ def compose(
     """
     if scene is not None and future_from_s is not None:
         scene = scene.until(future_from_s)
-    if window is None:
-        window = window_in(question)
-    context = Context(scene, clip, window)
+    window, viewer, roles = read_off(question, scene, window)
+    context = Context(scene, clip, window, viewer, roles)
     geometry = {}
     for name, source in (sources or {}).items():
         if getattr(context, source.looks_at) is None:
@@ -65,9 +67,43 @@ def compose(
     )
 
 
-def window_in(question: str) -> tuple[float, float] | None:
-    """The window that a question's text tells ("Between 2.0s and 6.0s, …"), or None."""
+def read_off(
+    question: str, scene: Scene | None, window: tuple[float, float] | None = None
+) -> tuple[tuple[float, float] | None, Viewer | None, dict[str, tuple[str, ...]]]:
+    """What the grammar reads off a question: its window, its viewer, and who it names.
+
+    What it does not read, or what is not in the scene, is left out: the model gets the rest.
+
+    Args:
+        question: Its text. scene: Where its names are looked up, or None. window: Counts in place of what it says.
+    """
     try:
-        return parse(question).query.window
+        query = parse(question, window=window).query
     except DeclineError:
-        return None
+        return window, None, {}
+    window = window or query.window
+    if scene is None:
+        return window, None, {}
+    subjects = (query.subject,) if not isinstance(query.subject, (list, tuple)) else query.subject
+    named = [("subject", who) for who in subjects] + [("object", query.object), ("viewer", query.viewpoint.agent)]
+    roles: dict[str, tuple[str, ...]] = {}
+    viewer = None
+    for role, who in named:
+        agent = None if who is None else _resolved(scene, who, window)
+        if agent is None:
+            continue
+        name = "camera" if agent.name == "robot" and agent.track is None else agent.name
+        roles[name] = (*roles.get(name, ()), role)
+        if role == "viewer":
+            viewer = Viewer(agent, query.viewpoint.at if query.viewpoint.mode == "absolute" else None)
+    return window, viewer, roles
+
+
+def _resolved(scene: Scene, who, window) -> Agent | None:
+    """An agent by what the question calls it, in the window or else at any time."""
+    for seen in dict.fromkeys((window, None)):
+        try:
+            return resolve(scene, who, seen)
+        except (DeclineError, QueryError):
+            continue
+    return None

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dsr_core.errors import DsrError
+from dsr_core.reasoning.quantities import Viewer
 from dsr_core.scene import Scene
+
+#: What a question can name a thing as.
+ROLES = ("subject", "object", "viewer")
 
 
 class VlmError(DsrError):
@@ -43,11 +47,15 @@ class Context:
         scene: What is known of the space, nothing later than the question allows; or None.
         clip: The frames that the model is shown, or None.
         window: (start, end) in seconds that the question is about; None: all of it.
+        viewer: Whose eyes the question asks for, as the grammar reads it; None where it tells nothing.
+        roles: Name of an agent ("camera", a track's id) -> those of `ROLES` that the question gives it.
     """
 
     scene: Scene | None = None
     clip: Clip | None = None
     window: tuple[float, float] | None = None
+    viewer: Viewer | None = None
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,8 @@ class GeometrySource(ABC):
         name: Its key in `SOURCES`.
         features: F, numbers a token.
         hidden: Features of the hidden layer of its encoder, or None for a linear one.
+        normalised: Whether its encoder begins with a normalisation, as features of a network want it.
+        aligned: Whether its tokens stand one for one for the visual tokens of the clip.
         looks_at: "scene" or "clip": what of a `Context` it needs; without that it has no tokens.
         cached: Whether its tokens are worth keeping on disk.
     """
@@ -34,6 +36,8 @@ class GeometrySource(ABC):
     name: str
     features: int
     hidden: int | None = None
+    normalised: bool = False
+    aligned: bool = False
     looks_at: str = "scene"
     cached: bool = False
 
