@@ -46,9 +46,8 @@ class GeometryModule(nn.Module):
                 width, hidden, config.queries, config.layers, config.heads, config.feed_forward
             )
         if config.inserts:
-            self.out = nn.Sequential(
-                nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden)
-            )
+            last = nn.Linear(hidden, hidden)
+            self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), last)
             nn.init.normal_(last.weight, std=config.out_scale / hidden**0.5)
             nn.init.zeros_(last.bias)
         if config.mode == "add":
