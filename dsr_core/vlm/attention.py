@@ -22,7 +22,8 @@ class CrossAttention(nn.Module):
         if width % heads:
             raise ValueError(f"{heads} heads do not divide {width} features")
         self.heads = heads
-        self.q, self.k, self.v, self.o = (nn.Linear(width, width) for _ in range(4))
+        self.q, self.v, self.o = (nn.Linear(width, width) for _ in range(3))
+        self.k = nn.Linear(width, width, bias=False)  # a bias would move all scores alike
         self.nothing = nn.Parameter(0.02 * torch.randn(1, 1, width))
 
     def forward(self, x: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
