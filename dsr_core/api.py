@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dsr_core.answerers import Answerer, ask_model, joined, wanted
 from dsr_core.errors import DeclineError, QueryError
 from dsr_core.language.choices import match_choice
 from dsr_core.language.config import DEFAULT_LANGUAGE, LanguageConfig, LanguageModelConfig
@@ -62,6 +63,8 @@ def ask(
     stale_s: float | None = None,
     config: RobustRules = DEFAULT_RULES,
     language: LanguageConfig = DEFAULT_LANGUAGE,
+    answerer: Answerer | None = None,
+    second_opinion: bool = False,
 ) -> Answer:
     """Answers a question about a scene; a question that has no answer is declined with a code, never an exception.
 
@@ -73,19 +76,40 @@ def ask(
         until: Use nothing later than this second.
         viewpoint: Whose eyes (WHO), in place of what the text says; ignored for a typed query.
         window: (start, end) in seconds, in place of what the text says; ignored for a typed query.
-        backend: "auto", "geometry" or "vlm".
+        backend: "auto" (the geometry, and `answerer` where that declines and a model may help), "geometry" or "vlm".
         now_s: The present on the scene's clock (for the age of the data); default: `until` or the scene's end.
         stale_s: Decline a question without a window when the newest data is older than this, and one about the present
             when the things it names were last seen longer ago; None never does.
         config: Constants of the robust rules.
         language: What helps the grammar to read a question. A language model may take seconds: where that matters, call
             `dsr_core.language.llm.read_question` elsewhere and ask with what it returns.
+        answerer: The vision-language model of "vlm" and "auto" (`dsr_core.vlm.answering.VlmAnswerer`); None: there is
+            none.
+        second_opinion: With "auto" the model is asked too where the geometry has an answer, and `details["vlm"]` tells
+            whether it agrees; the answer stays the geometry's.
     """
-    kind, told, names = "", {}, None
     try:
         _check_request(choices, rules, backend, until, viewpoint)
-        if until is not None:
-            scene = scene.until(until)
+    except QueryError as error:
+        return _declined("BAD_REQUEST", str(error), (), "", {})
+    if until is not None:
+        scene = scene.until(until)
+    now_s = now_s if now_s is not None else until if until is not None else scene.end_s
+    if backend != "vlm":
+        answer = _ask_geometry(scene, question, choices, rules, viewpoint, window, now_s, stale_s, config, language)
+        if backend == "geometry" or answerer is None or not isinstance(question, str):
+            return answer
+        if not wanted(answer, second_opinion):
+            return answer
+    said = ask_model(scene, question, answerer, choices, viewpoint, window, now_s, stale_s)
+    return said if backend == "vlm" else joined(answer, said)
+
+
+def _ask_geometry(
+    scene: Scene, question, choices, rules, viewpoint, window, now_s: float, stale_s, config, language: LanguageConfig
+) -> Answer:
+    kind, told, names = "", {}, None
+    try:
         parsed = _understand(question, viewpoint, window, scene, language.language_model)
         kind = parsed.query.kind
         if isinstance(parsed, ModelReading):
@@ -94,7 +118,6 @@ def ask(
             names = NearestNames(scene)
             parsed = replace(parsed, query=names.query(parsed.query))
             told = {"names": names.taken} if names.taken else {}
-        now_s = now_s if now_s is not None else until if until is not None else scene.end_s
         check_window(scene, parsed.query.window)
         # The published rules sample the whole recording, also for the present: its last seconds hold too few samples.
         resolved = _resolve(scene, parsed, RECENT_S if rules == "robust" else math.inf)
@@ -117,12 +140,6 @@ def _check_request(choices, rules, backend, until, viewpoint) -> None:
         raise QueryError(f"rules = {rules!r} is not known; known: {', '.join(RULES)}")
     if not isinstance(backend, str) or backend not in BACKENDS:
         raise QueryError(f"backend = {backend!r} is not known; known: {', '.join(BACKENDS)}")
-    if backend == "vlm":
-        raise DeclineError(
-            "BACKEND_UNAVAILABLE",
-            "no vision-language model is set up here; ask backend geometry or auto",
-            ("geometry", "auto"),
-        )
     if choices is not None:
         texts = isinstance(choices, Sequence) and not isinstance(choices, (str, bytes))
         if not texts or not all(isinstance(c, (str, int, float)) and not isinstance(c, bool) for c in choices):
