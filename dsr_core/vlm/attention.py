@@ -58,3 +58,12 @@ def places(length: int, width: int, like: Tensor) -> Tensor:
     rate = torch.exp(torch.arange(0, width, 2, device=like.device) * (-9.210340371976184 / width))
     waves = torch.cat([torch.sin(at * rate), torch.cos(at * rate)], dim=1)[:, :width]
     return waves.to(like.dtype)
+
+
+def unit_scale(x: Tensor, mask: Tensor) -> Tensor:
+    """(..., 1, 1): what brings rows x (..., L, C), of which `mask` (..., L) are there, to a mean square of one.
+
+    Each row has a scale of its own, so that neither its neighbours in a batch nor the padding matter.
+    """
+    squares = (x.detach().pow(2).mean(-1) * mask).sum(-1) / mask.sum(-1).clamp_min(1)
+    return squares.clamp_min(1e-12).rsqrt()[..., None, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dsr_core.vlm.attention import unit_scale
 from dsr_core.vlm.sources import GeometrySource
 
 #: Tokens of a label that are looked at.
@@ -35,8 +36,7 @@ class TokenEncoder(nn.Module):
         """(B, V, F) features, and (B, V, L, E) embedded labels with (B, V, L) bool -> (B, V, width)."""
         out = self.features(features)
         if labels is not None:
-            scale = labels.detach().pow(2).mean().clamp_min(1e-12).rsqrt()
-            words = labels * scale * self.places[: labels.shape[2]] * label_mask[..., None]
+            words = labels * unit_scale(labels, label_mask) * self.places[: labels.shape[2]] * label_mask[..., None]
             out = out + self.label(words.sum(2) / label_mask.sum(2, keepdim=True).clamp_min(1))
         else:
             out = out + 0.0 * self.label(self.places).sum()  # every parameter takes part in every step

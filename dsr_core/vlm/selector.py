@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dsr_core.vlm.attention import CrossAttention, feed_forward, places
+from dsr_core.vlm.attention import CrossAttention, feed_forward, places, unit_scale
 
 
 class QFormerBlock(nn.Module):
@@ -60,8 +60,7 @@ class GeometrySelector(nn.Module):
         Returns:
             (B, N, width).
         """
-        scale = question.detach().pow(2).mean().clamp_min(1e-12).rsqrt()
-        words = self.read(question * scale)
+        words = self.read(question * unit_scale(question, question_mask))
         words = words + places(words.shape[1], words.shape[2], words)
         x = self.queries.expand(len(tokens), -1, -1)
         for block in self.condense:
