@@ -7,6 +7,7 @@ is exported, which takes most of the time: `model.vision_encoder`, `model.detect
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dsr_core.errors import DependencyError, ModelError
@@ -15,7 +16,7 @@ from dsr_core.perception import networks
 OPSET = 18
 
 
-def export_onnx(module, inputs: dict, path: str | Path) -> Path:
+def export_onnx(module, inputs: dict, path: str | Path, outputs: Sequence[str] = ()) -> Path:
     """Writes a network as an ONNX file, with its weights beside it in `<path>.data`.
 
     Args:
@@ -23,6 +24,7 @@ def export_onnx(module, inputs: dict, path: str | Path) -> Path:
         inputs: Name -> example tensor, by the names of the arguments of its `forward`. In the file, an input that
             shares its name with an output is called "input.<name>".
         path: The file.
+        outputs: Names of the outputs, of a module that is none of transformers'; () leaves them to the exporter.
 
     Returns:
         `path`.
@@ -45,7 +47,8 @@ def export_onnx(module, inputs: dict, path: str | Path) -> Path:
 
             graph = OnnxExporter().export(module, inputs, OnnxConfig(opset_version=OPSET)).program
         else:
-            graph = torch.onnx.export(module, kwargs=inputs, dynamo=True, opset_version=OPSET, verbose=False).model
+            settings = {"dynamo": True, "opset_version": OPSET, "verbose": False, "output_names": list(outputs) or None}
+            graph = torch.onnx.export(module, kwargs=inputs, **settings).model
     except Exception as error:  # the exporters raise whatever their stages raise
         raise ModelError(f"{type(module).__name__} cannot be exported to ONNX: {error}") from error
     onnx_ir.save(graph, str(path), external_data=f"{path.name}.data")
