@@ -1,8 +1,8 @@
 """The action `ask_long`: the question of `ask`, for what takes seconds. It can be cancelled and reports its stage.
 
 A window that ends in the future is waited for: "does the cart come closer within the next five seconds?"; so is the
-language model, where one reads the question. Nothing blocks: waiting goals are looked at when a frame comes and ten
-times a second.
+language model, where one reads the question, and the vision-language model, where one answers it. Nothing blocks:
+waiting goals are looked at when a frame comes and ten times a second.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from rclpy.action.server import ServerGoalHandle
 from dsr_core.errors import DsrError
 from dsr_ros import convert
 from dsr_ros.action import AskLong
+from dsr_ros.questions import Begun, Questions, declined
 from dsr_ros.readings import Reading
+from dsr_ros.vlm import Pending
 
 _MOST_WAITING = 32
+#: How far a question is at the model's stages.
+_PROGRESS = {"waiting": 0.0, "encoding": 0.3, "answering": 0.6}
 
 
 @dataclass
@@ -29,17 +33,20 @@ class _Waiting:
     from_s: float
     reading: Reading | None = None
     reported: float = -1.0
+    asked: Begun | None = None
+    stage: str = ""
 
 
 class AskLongServer:
     """Serves `ask_long` for a memory node.
 
     Args:
-        node: The memory node; its `answer(request)` does the work.
+        node: The memory node.
+        questions: Does the work.
     """
 
-    def __init__(self, node):
-        self._node = node
+    def __init__(self, node, questions: Questions):
+        self._node, self._questions = node, questions
         self._waiting: list[_Waiting] = []
         self._results: dict[bytes, AskLong.Result] = {}
         self._server = ActionServer(
@@ -54,6 +61,9 @@ class AskLongServer:
         self._timer = node.steady_timer(0.1, self.advance, "ask_long")
 
     def destroy(self) -> None:
+        for waiting in self._waiting:
+            if waiting.asked is not None:
+                waiting.asked.withdraw()
         self._node.destroy_timer(self._timer)
         self._server.destroy()
 
@@ -65,7 +75,7 @@ class AskLongServer:
 
     def _on_accepted(self, goal: ServerGoalHandle) -> None:
         now_s = self._node.model.newest_s
-        reading = self._node.reading(goal.request)
+        reading = self._questions.reading(goal.request)
         self._waiting.append(_Waiting(goal, time.monotonic(), self._window_end(goal.request), now_s, reading))
         self._report(goal, "understanding", 0.0)
         self.advance()
@@ -92,7 +102,11 @@ class AskLongServer:
     def _result(self, waiting: _Waiting) -> AskLong.Result | None:
         node, goal, until_s = self._node, waiting.goal, waiting.until_s
         if goal.is_cancel_requested:
+            if waiting.asked is not None:
+                waiting.asked.withdraw()
             return self._declined("TIMEOUT", "the goal was cancelled")
+        if waiting.asked is not None:
+            return self._of_model(waiting)
         newest_s = node.model.newest_s
         most_s = convert.from_time(goal.request.timeout) * 1e-9 or node.settings.ask_long_timeout_s
         unread = waiting.reading is not None and not waiting.reading.done
@@ -110,16 +124,26 @@ class AskLongServer:
                 f"the window ends at {until_s:.3f} s, but after {most_s:.1f} s of waiting the newest data is of"
                 f" {newest_s:.3f} s",
             )
-        request = goal.request
-        # The time of waiting was allowed; it is the work itself that `answer` times.
-        answer = node.answer(request, waiting.reading)
+        # The time of waiting was allowed; it is the work itself that is timed from here.
+        waiting.asked = self._questions.begin(goal.request, waiting.reading, long=True)
+        return self._of_model(waiting)
+
+    def _of_model(self, waiting: _Waiting) -> AskLong.Result | None:
+        """The result, or None as long as the model works on it; its stages are reported."""
+        asked, goal = waiting.asked, waiting.goal
+        answer = asked.answer()
+        if answer is None:
+            if asked.stage != waiting.stage:
+                waiting.stage = asked.stage
+                self._report(goal, waiting.stage, _PROGRESS.get(waiting.stage, 0.0))
+            return None
+        self._questions.tally(answer)
         self._report(goal, "wording", 1.0)
-        return AskLong.Result(success=answer.declined is None, answer=node.to_message(answer))
+        return AskLong.Result(success=answer.declined is None, answer=asked.message(answer))
 
     def _declined(self, code: str, message: str) -> AskLong.Result:
-        from dsr_ros.memory import declined
-
-        return AskLong.Result(success=False, answer=self._node.to_message(declined(code, message)))
+        answer = declined(code, message)
+        return AskLong.Result(success=False, answer=self._questions.now(Pending(answer)).message(answer))
 
     def _report(self, goal: ServerGoalHandle, stage: str, progress: float) -> None:
         goal.publish_feedback(AskLong.Feedback(stage=stage, progress=float(progress)))

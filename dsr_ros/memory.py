@@ -3,6 +3,7 @@
 Publishes `tracks`, `markers` and (where vision_msgs is installed) `tracks_vision`; serves `ask`, `ask_long`,
 `get_tracks`, `~/reset` and `~/save_scene`. A step back of the clock or of the stamps clears the memory and says so.
 What slow networks say of an earlier frame comes on `late_observations` and corrects what is known from then on.
+Where `vlm.model` names a model, it is asked beside the geometry, in a thread of its own (`vlm.py`).
 """
 
 from __future__ import annotations
@@ -11,19 +12,15 @@ import contextlib
 import os
 import time
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
-import dsr_core
-from dsr_core.errors import DeclineError, DsrError, QueryError, TrackingError
-from dsr_core.language.config import LanguageConfig, LanguageModelConfig
+from dsr_core.errors import DsrError, QueryError, TrackingError
+from dsr_core.language.config import LanguageModelConfig
 from dsr_core.language.embedding import load_embedder
-from dsr_core.language.resolve import names_there
 from dsr_core.pipeline import WorldConfig, WorldModel
-from dsr_core.reasoning.answer import Answer, Declined
 from dsr_core.reasoning.rules import RobustRules
 from dsr_core.sources.base import BACKWARD_JUMP_NS
 from dsr_core.values import FrameObservations
@@ -33,9 +30,11 @@ from dsr_ros.diagnostics import ERROR, OK, WARN, Meter
 from dsr_ros.markers import Markers
 from dsr_ros.msg import DetectionArray, TrackArray
 from dsr_ros.node import DsrNode, run
-from dsr_ros.readings import Reading, Readings
+from dsr_ros.questions import Questions
+from dsr_ros.readings import Readings
 from dsr_ros.srv import Ask, GetTracks
 from dsr_ros.vision import TracksOut
+from dsr_ros.vlm import Vlm
 
 #: A reading ends by itself when its time is over; this is for what no timeout reaches (a name server).
 _READING_SLACK_S = 1.0
@@ -51,11 +50,13 @@ class MemoryNode(DsrNode):
     def __init__(self, name: str = "memory", **kwargs):
         super().__init__(name, **kwargs)
         self.model: WorldModel | None = None
+        self.vlm: Vlm | None = None
         self._entities: list[tuple] = []
         self._asking = ReentrantCallbackGroup()
         # Waking the executor is all that it does: waiting questions are looked at whenever it wakes.
         self._woken = self.create_guard_condition(lambda: None)
         parameters.declare(self, parameters.RULES, "rules.")
+        parameters.declare(self, parameters.VLM, "vlm.")
 
     # --- lifecycle
 
@@ -69,11 +70,11 @@ class MemoryNode(DsrNode):
         self.last_clear = self.last_late = ""
         self.late = 0
         self._early: deque[FrameObservations] = deque(maxlen=_MOST_EARLY)
-        self.asked = self.declined = 0
-        self.readings = Readings(self._language_model(), self._wake)
-        self.language = LanguageConfig(name_embedding=s.name_embedding)
+        readings = Readings(self._language_model(), self._wake)
         if s.name_embedding:
             load_embedder()
+        self.vlm = Vlm(self, self._wake)
+        self.questions = Questions(self, readings, self.vlm)
 
     def _language_model(self) -> LanguageModelConfig | None:
         s = self.settings
@@ -84,11 +85,22 @@ class MemoryNode(DsrNode):
         )
 
     def _wake(self) -> None:
-        with contextlib.suppress(Exception):  # the node may have ended while a question was being read
+        """In a model's thread: a question is read, or answered."""
+        with contextlib.suppress(Exception):  # the node may have ended meanwhile
             self._woken.trigger()
 
     def cleanup(self) -> None:
         self.model = None
+        self._drop_vlm()
+
+    def _drop_vlm(self) -> None:
+        vlm, self.vlm = self.vlm, None
+        if vlm is not None:
+            vlm.close()
+
+    def destroy_node(self) -> None:
+        self._drop_vlm()
+        super().destroy_node()
 
     def start(self) -> None:
         tracks = self.create_publisher(TrackArray, "tracks", qos.results())
@@ -110,7 +122,7 @@ class MemoryNode(DsrNode):
             self.create_service(Trigger, "~/reset", self._on_reset),
             self.create_service(Trigger, "~/save_scene", self._on_save_scene),
         ]
-        self._ask_long = AskLongServer(self)
+        self._ask_long = AskLongServer(self, self.questions)
         self._entities = [
             (self.destroy_subscription, subscription),
             (self.destroy_subscription, late),
@@ -118,9 +130,12 @@ class MemoryNode(DsrNode):
             (self.destroy_publisher, tracks),
             (self.destroy_publisher, markers),
         ]
+        self.vlm.start()
         self.get_logger().info(f"answers questions on {self.resolve_service_name('ask')}")
 
     def stop(self) -> None:
+        if self.vlm is not None:
+            self.vlm.stop()
         if self._entities:
             self._ask_long.destroy()
             self._vision_out.destroy()
@@ -216,94 +231,14 @@ class MemoryNode(DsrNode):
         self.counts["memory cleared"] += 1
         self.model.clear()
         self._early.clear()
+        self.vlm.clear()
         self._last_markers_ns = self._last_tracks_ns = 0
         self._markers_out.publish(self.markers.clear(self.model.world_frame))
 
-    # --- questions
+    # --- services
 
     async def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        begun = time.monotonic()
-        reading = self.reading(request)
-        if reading is not None:
-            asked_s = convert.from_time(request.timeout) * 1e-9
-            most_s = asked_s if asked_s > 0 else self.settings.language_model_timeout_s + _READING_SLACK_S
-            while not reading.done and time.monotonic() - begun < most_s:
-                await _NextTurn()
-        answer = self.answer(request, reading, begun)
-        response.success = answer.declined is None
-        response.answer = self.to_message(answer)
-        return response
-
-    def reading(self, request) -> Reading | None:
-        """The language model's reading of a request, begun by this call; None where none is needed."""
-        text = request.question
-        if not self.readings.enabled or request.query_json.strip() or self.model.origin_ns is None:
-            return None
-        if len(text) > self.settings.max_question_chars:
-            return None
-        try:
-            return self.readings.of(text, names_there(self.model.scene()))
-        except Exception:  # `answer` meets it too, and declines
-            return None
-
-    def answer(self, request, reading: Reading | None = None, begun: float | None = None) -> Answer:
-        """Answers a request of Ask or AskLong; whatever is wrong with it becomes a coded decline.
-
-        Args:
-            request: What is asked.
-            reading: How the language model reads it, where the grammar does not.
-            begun: Monotonic second from which the request's timeout counts; default: now.
-        """
-        begun = time.monotonic() if begun is None else begun
-        try:
-            answer = self._ask(request, reading)
-        except DeclineError as error:
-            answer = declined(error.code, str(error), error.candidates)
-        except QueryError as error:
-            answer = declined("BAD_REQUEST", str(error))
-        except Exception as error:  # the service keeps answering
-            self.count(f"ask: unexpected {type(error).__name__}: {error}", log="error")
-            answer = declined("BAD_REQUEST", f"this question could not be worked on ({type(error).__name__}: {error})")
-        took_s, most_s = time.monotonic() - begun, convert.from_time(request.timeout) * 1e-9
-        if 0 < most_s < took_s:
-            answer = declined("TIMEOUT", f"the answer took {took_s:.3f} s, {most_s:.3f} s were allowed")
-        self.asked += 1
-        self.declined += answer.declined is not None
-        return answer
-
-    def _ask(self, request, reading: Reading | None) -> Answer:
-        for name in ("question", "query_json"):
-            if len(getattr(request, name)) > self.settings.max_question_chars:
-                most = self.settings.max_question_chars
-                raise QueryError(f"{name} has {len(getattr(request, name))} characters, at most {most} are read")
-        origin_ns, newest_s = self.model.origin_ns, self.model.newest_s
-        given = convert.question_from_request(request, origin_ns or 0, newest_s)
-        if reading is not None:
-            if not reading.done:
-                raise DeclineError("TIMEOUT", "the language model has not read the question in time; allow more time")
-            given["question"] = reading.result().given(given["window"], given["viewpoint"])
-        question = given["question"]
-        if isinstance(question, str) and not question.strip():
-            raise QueryError("the question is empty; send a question or a query_json")
-        if origin_ns is None:
-            answer = dsr_core.ask(self.model.scene(), **given)
-            if answer.declined is not None and answer.declined.code in (
-                "NOT_UNDERSTOOD",
-                "BAD_REQUEST",
-                "BACKEND_UNAVAILABLE",
-            ):
-                return answer
-            raise DeclineError("NOT_OBSERVED", f"the memory is empty: {self.why_nothing()}")
-        now_s = (self.now_ns() - origin_ns) / 1e9
-        stale_s = self.settings.stale_s or None
-        return dsr_core.ask(
-            self.model.scene(), **given, now_s=now_s, stale_s=stale_s, config=self.rules, language=self.language
-        )
-
-    def to_message(self, answer: Answer):
-        """The message of an answer about this memory."""
-        model = self.model
-        return convert.answer_to_message(answer, model.origin_ns or 0, model.newest_ns or 0, model.world_frame)
+        return await self.questions.serve(request, response)
 
     def _on_get_tracks(self, request: GetTracks.Request, response: GetTracks.Response) -> GetTracks.Response:
         try:
@@ -382,26 +317,18 @@ class MemoryNode(DsrNode):
             "tracks now": len(model.tracks()),
             "tracks remembered": len(model.scene().tracks),
             "memory (s)": model.newest_s if model.newest_ns is not None else 0.0,
-            "questions": self.asked,
-            "declined": self.declined,
+            "questions": self.questions.asked,
+            "declined": self.questions.declined,
             "last clear": self.last_clear or "-",
         }
         if self.late or self.last_late:
             values |= {"late corrections": self.late, "last late observations left out": self.last_late or "-"}
+        values |= self.vlm.status()
         level = OK if not why else WARN if self.meter.count else ERROR
-        return level, why or f"{len(model.tracks())} tracks", values
-
-
-class _NextTurn:
-    """Awaited in a callback: the executor goes on with other work and comes back when it next wakes."""
-
-    def __await__(self):
-        yield
-
-
-def declined(code: str, message: str, candidates: tuple[str, ...] = ()) -> Answer:
-    """A declined answer, worded as the library words it."""
-    return replace(Answer(answer=f"No answer: {message}."), declined=Declined(code, message, tuple(candidates)))
+        said = why or f"{len(model.tracks())} tracks"
+        if self.vlm.failed:
+            return max(level, WARN), f"{said}; {self.vlm.failed}", values
+        return level, said, values
 
 
 def main(args: list[str] | None = None) -> int:

@@ -280,6 +280,50 @@ MEMORY = (
     Parameter("marker_rate_hz", 10.0, "most marker messages a second", between=(0.1, 1000.0), dynamic=True),
 )
 
+#: The vision-language model of the memory node, declared as `vlm.<name>`.
+VLM = (
+    Parameter(
+        "model",
+        "",
+        "folder (or hub id) of the model that answers backend vlm, and backend auto where the geometry declines; empty:"
+        " none, and no torch",
+    ),
+    Parameter("device", "", "device of the model, as torch names it; empty: the GPU where there is one"),
+    Parameter(
+        "dtype",
+        "auto",
+        "numbers of the model; auto: bfloat16 on a GPU, float32 on a CPU",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    ),
+    Parameter("threads", 0, "CPU threads that the model may take; 0: what torch takes by itself", between=(0, 1024)),
+    Parameter(
+        "frames",
+        0,
+        "pictures that the model is shown, evenly over the time asked about; 0: none are subscribed, and the model sees"
+        " what is remembered alone",
+        between=(0, 1024),
+    ),
+    Parameter("max_pixels", 230_400, "pictures are made as small as this when they come", between=(784, 100_000_000)),
+    Parameter("image_topic", "/camera/color/image_raw", "colour image; raw or compressed, whichever is published"),
+    Parameter(
+        "memory_s",
+        10.0,
+        "how far back the pictures go, and what the model looks at where a question tells no time",
+        between=(0.1, 3600.0),
+    ),
+    Parameter("queue", 4, "questions that may wait for the model; more are declined", between=(0, 1000)),
+    Parameter("timeout_s", 30.0, "longest time for an answer where the request sets none", between=(0.01, 3600.0)),
+    Parameter(
+        "min_confidence", 0.0, "answers of less confidence are declined as too uncertain; 0: none", between=(0.0, 1.0)
+    ),
+    Parameter(
+        "second_opinion",
+        False,
+        "backend auto: ask the model too where the geometry has an answer (which waits for it), and tell whether it"
+        " agrees",
+    ),
+)
+
 #: Constants of the reasoning (config/rules.yaml), declared as `rules.<name>`.
 RULES = tuple(
     Parameter(name, default, meaning, between=(1, 1_000_000) if isinstance(default, int) else None)
