@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 
 from dsr_core.commands.common import DECLINED, DONE, add_source_options, open_recording, print_json, show_progress, verb
 from dsr_core.errors import DependencyError, QueryError
@@ -15,6 +16,7 @@ examples:
   dsr ask kitti --sequence 0007 "between 2 and 5 s, how does the distance between car 12 and the robot change?"
   dsr ask scene.scene.npz --query '{"kind": "motion", "subject": "car 12"}' --json
   dsr ask --service /dsr/ask "which is faster, the car or the person?"
+  dsr ask recording.mcap "what is the robot about to bump into?" --model out/gsm --pictures 16
 
 exit status: 0 answered, 3 declined (the answer says why), 2 wrong usage or an unreadable recording"""
 
@@ -55,6 +57,24 @@ def add(verbs) -> None:
         metavar="FRAME",
         help="TF frames of a bag that the question may look from or ask about, as frame:NAME",
     )
+    parser.add_argument(
+        "--model",
+        metavar="FOLDER",
+        help="vision-language model of backend vlm, and of auto where the geometry declines (recordings only; default:"
+        " $DSR_VLM_MODEL, none)",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=0,
+        metavar="N",
+        help="pictures of the recording that the model is shown, evenly over the time asked about (default: none)",
+    )
+    parser.add_argument(
+        "--second-opinion",
+        action="store_true",
+        help="with auto: ask the model too where the geometry has an answer, and tell whether it agrees",
+    )
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="longest wait for --service, seconds")
 
 
@@ -73,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
         model = LanguageModelConfig.from_environment(args.language_model, args.language_model_name)
         args.source = source
         options = {"viewer_frames": args.frames} if args.frames else {}
-        scene = open_recording(args, **options).scene(progress=show_progress(args))
+        recording = open_recording(args, **options)
+        scene = recording.scene(progress=show_progress(args))
         answer = ask(
             scene,
             question if query is None else query,
@@ -85,12 +106,49 @@ def run(args: argparse.Namespace) -> int:
             backend=args.backend,
             config=config,
             language=LanguageConfig(language_model=model, name_embedding=args.name_embedding),
+            answerer=_answerer(args, recording, scene),
+            second_opinion=args.second_opinion,
         ).to_dict()
     if args.json:
         print_json(answer)
     else:
         print("\n".join(_lines(answer, args.choices)))
     return DONE if answer["declined"] is None else DECLINED
+
+
+class _Lazy:
+    """A model that is loaded when the first question comes to it: most are answered by the geometry."""
+
+    def __init__(self, load):
+        self._load = load
+
+    def answer(self, *question):
+        return self._load().answer(*question)
+
+
+def _answerer(args: argparse.Namespace, recording, scene) -> _Lazy | None:
+    path = args.model or os.environ.get("DSR_VLM_MODEL", "").strip()
+    if args.pictures < 0:
+        raise QueryError(f"--pictures {args.pictures} must not be negative")
+    if not path:
+        if args.pictures or args.second_opinion:
+            raise QueryError("--pictures and --second-opinion are for a model; give one by --model or $DSR_VLM_MODEL")
+        return None
+
+    def load():
+        from dsr_core.vlm.answering import VlmAnswerer
+        from dsr_core.vlm.showing import clip_of_recording
+
+        def clip(window):
+            end_s = scene.end_s if args.until is None else args.until
+            window = window or (0.0, end_s)
+            shown = (window[0], min(window[1], end_s))
+            return clip_of_recording(recording, scene.origin_ns, args.pictures, answerer.max_pixels, shown)
+
+        answerer = VlmAnswerer.load(path)
+        return answerer.given(clip if args.pictures else None)
+
+    return _Lazy(load)
 
 
 def _source_and_question(args: argparse.Namespace) -> tuple[str | None, str | None]:
@@ -133,6 +191,11 @@ def _ask_service(args: argparse.Namespace, question: str | None, query: dict | N
             "--language-model and --name-embedding are for recordings; a node has the parameters language_model_url and"
             " name_embedding"
         )
+    if args.model or args.pictures or args.second_opinion:
+        raise QueryError(
+            "--model, --pictures and --second-opinion are for recordings; a node has the parameters vlm.model,"
+            " vlm.frames and vlm.second_opinion"
+        )
     try:
         client = importlib.import_module("dsr_ros.client")
     except ImportError as error:
@@ -168,9 +231,11 @@ def _lines(answer: dict, choices) -> list[str]:
         lines.append(f"  code        {declined['code']}")
         if declined["candidates"]:
             lines.append(f"  instead     {'; '.join(declined['candidates'])}")
-        return lines
+        return [*lines, f"  the model   {_second(read['vlm'])}"] if "vlm" in read else lines
     if choices:
         lines.append(f"  choice      {answer['choice']}")
+    if answer["backend"] == "vlm":
+        return lines + _of_model(answer, choices)
     states = ", ".join(f"{s['label']} {s['start']:.1f}-{s['end']:.1f} s" for s in answer["states"])
     lines.append(f"  states      {states}")
     if answer["value"] is not None:
@@ -185,4 +250,28 @@ def _lines(answer: dict, choices) -> list[str]:
     moving = [f"{who} {what}" for who, what in answer["motion"].items() if what]
     if moving:
         lines.append(f"  in world    {', '.join(moving)}")
+    if "vlm" in read:
+        lines.append(f"  the model   {_second(read['vlm'])}")
     return lines
+
+
+def _of_model(answer: dict, choices) -> list[str]:
+    """What a model's answer rests on."""
+    told, lines = answer["details"], []
+    if choices:
+        odds = zip(choices, answer["choice_probabilities"], strict=True)
+        lines.append("  options     " + ", ".join(f"{choice} {100 * p:.0f} %" for choice, p in odds))
+    lines.append(f"  confidence  {100 * answer['confidence']:.0f} %, as the model {told['model']} has it")
+    tokens = ", ".join(f"{count} tokens of {name}" for name, count in told["geometry_tokens"].items())
+    lines.append(f"  evidence    {told['pictures']} pictures{', ' + tokens if tokens else ''}")
+    if "geometry" in told:
+        declined = told["geometry"]["declined"]
+        lines.append(f"  geometry    declined, {declined['code']}: {declined['message']}")
+    return lines
+
+
+def _second(told: dict) -> str:
+    if "declined" in told:
+        return f"declined, {told['declined']['code']}: {told['declined']['message']}"
+    agrees = {True: "agrees", False: "disagrees", None: "says"}[told["agrees"]]
+    return f"{agrees}: {told['answer']} ({100 * told['confidence']:.0f} %)"
