@@ -147,12 +147,12 @@ class GeometryVLM(nn.Module):
         Put it in a batch of other questions about the same pictures as "encoded"; those may be made with
         `inputs(…, pixels=False)`.
         """
-        batch, tower, visual, tokens = self._here(batch), self._core.model.visual, {}, {}
+        batch, tower, visual, tokens = self._here(batch), self.core.model.visual, {}, {}
         learns = torch.is_grad_enabled() and any(p.requires_grad for p in tower.parameters())
         with torch.set_grad_enabled(learns):
             for modality, names in PIXELS.items():
                 if names[0] in batch:
-                    features = getattr(self._core.model, f"get_{modality}_features")
+                    features = getattr(self.core.model, f"get_{modality}_features")
                     visual[modality] = features(*(batch[name] for name in names), return_dict=True)
         for name, source in self.sources.items():
             if name in batch.get("geometry", {}) and source.looks_at == "clip":
@@ -160,6 +160,11 @@ class GeometryVLM(nn.Module):
         return Encoded(visual, tokens)
 
     # --- what it is
+
+    @property
+    def core(self) -> nn.Module:
+        """The model of transformers itself, without peft around it."""
+        return self.base.get_base_model() if hasattr(self.base, "get_base_model") else self.base
 
     @property
     def device(self) -> torch.device:
@@ -215,7 +220,7 @@ class GeometryVLM(nn.Module):
     def checkpoint_gradients(self) -> None:
         """Compute the base's layers anew in the backward pass: less memory, the same gradients."""
         name = "activation_checkpointing_enable"  # earlier versions of transformers have the other name alone
-        getattr(self._core, name, self._core.gradient_checkpointing_enable)({"use_reentrant": False})
+        getattr(self.core, name, self.core.gradient_checkpointing_enable)({"use_reentrant": False})
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -237,11 +242,6 @@ class GeometryVLM(nn.Module):
         return float((with_it - without).abs().max())
 
     # --- how geometry comes in
-
-    @property
-    def _core(self) -> nn.Module:
-        """The model of transformers itself."""
-        return self.base.get_base_model() if hasattr(self.base, "get_base_model") else self.base
 
     def _here(self, batch: Mapping) -> dict:
         return {key: _moved(value, self.device) for key, value in batch.items()}
@@ -303,7 +303,7 @@ class GeometryVLM(nn.Module):
     def _idle(self, batch: dict) -> list[nn.Parameter]:
         """Trainable parameters that a batch has no use for."""
         shown = batch.get("encoded") is None and any(names[0] in batch for names in PIXELS.values())
-        idle = [] if shown else list(self._core.model.visual.parameters())
+        idle = [] if shown else list(self.core.model.visual.parameters())
         if self.geometry is not None:
             geometry = batch.get("geometry") or {}
             if not geometry or not (self.config.inserts or shown or batch.get("encoded") is not None):

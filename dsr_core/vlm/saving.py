@@ -45,7 +45,7 @@ def save(model: GeometryVLM, folder: str | Path, whole: bool = False) -> None:
     from safetensors.torch import save_file
 
     with whole_folder(folder) as made:
-        core = model._core
+        core = model.core
         lora = core is not model.base
         if model.geometry is not None:
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.geometry.state_dict().items()}

@@ -13,7 +13,7 @@ from dsr_core.vlm.values import VlmError
 
 @contextmanager
 def standing_in(embeddings: nn.Module, placeholder_id: int, made: Tensor, there: Tensor) -> Iterator[None]:
-    """Puts tokens in place of the embeddings of placeholders, in every call that has any.
+    """Puts tokens in place of the embeddings of placeholders, whenever a prompt is embedded.
 
     Args:
         embeddings: The base's input embeddings. placeholder_id: Which token they replace.
@@ -22,9 +22,9 @@ def standing_in(embeddings: nn.Module, placeholder_id: int, made: Tensor, there:
     rows = [tokens[kept] for tokens, kept in zip(made, there, strict=True)]
 
     def replace(module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+        if args[0].shape[1] == 1:
+            return None  # a word that was just said, not a prompt
         places = args[0] == placeholder_id
-        if args[0].shape[1] == 1 and not bool(places.any()):
-            return None
         times = len(places) // len(rows)  # beams and samples stand next to their row
         wanted = [len(tokens) for tokens in rows for _ in range(times)]
         if places.sum(1).tolist() != wanted:
