@@ -1,0 +1,378 @@
+"""VlmAnswerer: a trained model behind `dsr_core.ask`. Scene and pictures in, option probabilities or a sentence out.
+
+Whatever goes wrong is a decline with a code: the robot asks on. A question can be stopped inside the model at any
+layer; pictures are encoded once and asked about many times. Torch is imported when a model is loaded.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dsr_core.errors import DeclineError, DependencyError, DsrError
+from dsr_core.reasoning.answer import Answer
+from dsr_core.scene import Scene, Track
+from dsr_core.vlm.compose import compose
+from dsr_core.vlm.sources import GeometrySource
+from dsr_core.vlm.values import Asked, Clip, Context, GeometryTokens, VlmError
+
+#: (start, end) of what a question is about, or None -> what the model is shown of that time, or None.
+Frames = Callable[[tuple[float, float] | None], Clip | None]
+_LESS = "show fewer or smaller pictures (vlm.frames, vlm.max_pixels; dsr ask --pictures), or take a smaller model"
+
+
+@dataclass(frozen=True)
+class AnsweringConfig:
+    """How a model answers.
+
+    Attributes:
+        memory_s: Where a question tells no time, the model looks at so many of the newest seconds; None: at all.
+        min_confidence: Answers of less confidence are declined.
+        max_new_tokens: Longest answer to an open question.
+        threads: CPU threads; 0: what torch takes by itself.
+    """
+
+    memory_s: float | None = None
+    min_confidence: float = 0.0
+    max_new_tokens: int = 48
+    threads: int = 0
+
+    def __post_init__(self):
+        if self.memory_s is not None and not self.memory_s > 0:
+            raise VlmError(f"memory_s = {self.memory_s} must be positive, or None")
+        if not 0.0 <= self.min_confidence <= 1.0:
+            raise VlmError(f"min_confidence = {self.min_confidence} is not between 0 and 1")
+        if self.max_new_tokens < 1:
+            raise VlmError(f"max_new_tokens = {self.max_new_tokens} must be at least 1")
+
+
+class VlmAnswerer:
+    """Answers by a `GeometryVLM`; an `Answerer` of `dsr_core.ask`.
+
+    Questions are answered one at a time, from whatever thread.
+
+    Args:
+        model: A GeometryVLM, on its device.
+        name: What answers call it.
+        config: How it answers.
+    """
+
+    def __init__(self, model, name: str, config: AnsweringConfig = AnsweringConfig()):
+        self.name, self.config = name, config
+        self._engine = _Engine(model)
+        self._frames: Frames = lambda window: None
+        self._check: Callable[[], None] = lambda: None
+        self._report: Callable[[str], None] = lambda stage: None
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        device: str | None = None,
+        dtype: str | None = None,
+        config: AnsweringConfig = AnsweringConfig(),
+    ) -> VlmAnswerer:
+        """A model from its folder (`GeometryVLM.save`, or a plain checkpoint).
+
+        Args:
+            path: The folder, or a name in the hub's cache.
+            device: "cuda", "cpu", …; None: the GPU where there is one.
+            dtype: "float32", "bfloat16", "float16"; None: bfloat16 on a GPU, float32 on a CPU.
+            config: How it answers.
+
+        Raises:
+            VlmError: there is no such model, or it does not fit into memory.
+            DependencyError: torch, transformers or peft is missing.
+        """
+        try:
+            import torch
+            from transformers.utils.logging import disable_progress_bar
+
+            from dsr_core.vlm.model import GeometryVLM
+        except ImportError as error:
+            what = f"a vision-language model needs torch, transformers and peft ({error})"
+            raise DependencyError(f"{what}; install them: pip install 'dsr_ros[vlm]'") from None
+        disable_progress_bar()  # of weights: a node's log is no terminal
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
+        failure = None
+        try:
+            model = GeometryVLM.load(path, device=device, dtype=getattr(torch, dtype))
+        except Exception as error:
+            if not _is_memory(error):
+                raise
+            failure = VlmError(f"{path} does not fit into the memory of {device}; take a smaller model or dtype")
+        if failure is not None:
+            _free()
+            raise failure
+        return cls(model.eval(), Path(path).name if Path(path).is_dir() else str(path), config)
+
+    @property
+    def max_pixels(self) -> int:
+        """Pixels of a picture beyond which the model would make it smaller anyway."""
+        return self._engine.model.inputs.max_pixels
+
+    def given(
+        self,
+        frames: Frames | None = None,
+        check: Callable[[], None] | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> VlmAnswerer:
+        """The same model with what belongs to one question.
+
+        Args:
+            frames: What it is shown.
+            check: Called between stages and at every layer; raises where the question shall be stopped.
+            report: Takes the stage: "encoding", "answering".
+        """
+        made = copy.copy(self)
+        made._frames, made._check = frames or self._frames, check or self._check
+        made._report = report or self._report
+        return made
+
+    def warm_up(self, pictures: int = 0, max_pixels: int = 0) -> None:
+        """Answers a question about nothing, so that the first one of a user is not the slow one.
+
+        Args:
+            pictures: As many pictures as will be shown. max_pixels: Of each.
+
+        Raises:
+            VlmError: the model cannot even do that; the message says why.
+        """
+        side = max(int(max_pixels**0.5), 1)
+        frame = np.zeros((side, side, 3), np.uint8)
+        clip = Clip([frame] * pictures, [0.1 * i for i in range(pictures)]) if pictures else None
+        try:
+            self.given(lambda window: clip).answer(_example(), "Is anything moving?", ("yes", "no"))
+        except DeclineError as error:
+            if error.code != "TOO_UNCERTAIN":
+                raise VlmError(str(error)) from None
+        finally:
+            self._engine.forget()
+
+    def answer(
+        self,
+        scene: Scene,
+        question: str,
+        choices: Sequence[str] = (),
+        window: tuple[float, float] | None = None,
+        now_s: float | None = None,
+    ) -> Answer:
+        """Answers one question; see `Answerer`."""
+        failure = None
+        try:
+            return self._answered(scene, question, tuple(choices), window, now_s)
+        except DeclineError:
+            raise
+        except DsrError as error:
+            failure = DeclineError("BAD_REQUEST", f"the model {self.name} cannot take this question: {error}")
+        except Exception as error:
+            what = f"the model {self.name} failed on this question ({type(error).__name__}: {error})"
+            if _is_memory(error):
+                what = f"the model {self.name} has too little memory for this question; {_LESS}"
+            failure = DeclineError("BACKEND_UNAVAILABLE", what, ("geometry",))
+        # The error is gone by now, and with it what it held of the model's tensors.
+        self._engine.forget()
+        _free()
+        raise failure
+
+    def _answered(self, scene: Scene, question: str, choices, window, now_s) -> Answer:
+        self._check()
+        self._report("encoding")
+        clip = self._frames(window)
+        end_s = max(scene.end_s, clip.times_s[-1] if clip is not None else 0.0)
+        about = window
+        if about is None and self.config.memory_s is not None:
+            about = (max(end_s - self.config.memory_s, 0.0), end_s)
+        with self._engine.lent(self._check) as engine:
+            asked = engine.compose(question, choices, scene, clip, about)
+            if not asked.clips and not asked.geometry:
+                raise DeclineError(
+                    "NOT_OBSERVED",
+                    f"the model {self.name} has nothing to look at: no picture, and nothing remembered that it reads",
+                )
+            encoded = engine.encode(asked)
+            self._check()
+            self._report("answering")
+            if choices:
+                said, index, probabilities = "", *engine.choose(asked, encoded)
+                confidence = float(probabilities[index])
+            else:
+                index, probabilities = -1, ()
+                said, confidence = engine.say(asked, encoded, self.config.max_new_tokens)
+        self._check()
+        if confidence < self.config.min_confidence:
+            raise DeclineError(
+                "TOO_UNCERTAIN",
+                f"the model {self.name} is {100 * confidence:.0f} % sure, {100 * self.config.min_confidence:.0f} % are"
+                " asked; show it more, or ask of a longer time",
+                choices,
+            )
+        start_s = scene.start_s if clip is None else min(scene.start_s, clip.times_s[0])
+        seen = (start_s, end_s) if about is None else (max(about[0], start_s), min(about[1], end_s))
+        tokens = {name: len(made) for name, made in asked.geometry.items()}
+        shown = 0 if clip is None else len(clip.frames)
+        return Answer(
+            answer=choices[index] if choices else said,
+            confidence=confidence,
+            choice=choices[index] if choices else None,
+            choice_index=index,
+            choice_probabilities=tuple(float(p) for p in probabilities),
+            backend="vlm",
+            samples=shown + sum(tokens.values()),
+            window=seen,
+            data_age_s=None if now_s is None else max(now_s - seen[1], 0.0),
+            details={"model": self.name, "pictures": shown, "geometry_tokens": tokens},
+        )
+
+
+class _OncePerClip(GeometrySource):
+    """A source that looks at pictures, asked once about each clip."""
+
+    def __init__(self, source: GeometrySource):
+        self.name, self.features, self.hidden, self.looks_at = (
+            source.name, source.features, source.hidden, source.looks_at,
+        )  # fmt: skip
+        self._source = source
+        self._kept: tuple[Clip, GeometryTokens] | None = None
+
+    def tokens(self, context: Context) -> GeometryTokens:
+        if self._kept is None or self._kept[0] is not context.clip:
+            self._kept = (context.clip, self._source.tokens(context))
+        return self._kept[1]
+
+    def settings(self) -> dict:
+        return self._source.settings()
+
+    def forget(self) -> None:
+        self._kept = None
+
+
+class _Engine:
+    """A model with what it remembers of the last clip; one question at a time."""
+
+    def __init__(self, model):
+        self.model = model
+        self._sources = {
+            name: _OncePerClip(source) if source.looks_at == "clip" else source
+            for name, source in model.sources.items()
+        }
+        self._encoded: tuple[Clip, object] | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lent(self, check: Callable[[], None]):
+        """The engine, for one question; `check` is called at every layer of the model."""
+        import torch
+
+        with self._lock, torch.inference_mode(), _checked(self.model, check):
+            yield self
+
+    def forget(self) -> None:
+        """Drops what was encoded."""
+        with self._lock:
+            self._encoded = None
+            for source in self._sources.values():
+                if isinstance(source, _OncePerClip):
+                    source.forget()
+
+    def compose(self, question: str, choices, scene: Scene, clip: Clip | None, window) -> Asked:
+        return compose(question, choices, scene=scene, clip=clip, window=window, sources=self._sources)
+
+    def encode(self, asked: Asked):
+        """What the model sees in the clip, encoded now or for an earlier question; None without a clip."""
+        if not asked.clips:
+            return None
+        clip = asked.clips[0]
+        if self._encoded is None or self._encoded[0] is not clip:
+            self._encoded = None  # two clips at once might not fit into memory
+            self._encoded = (clip, self.model.encode(self.model.inputs([asked])))
+        return self._encoded[1]
+
+    def choose(self, asked: Asked, encoded) -> tuple[int, np.ndarray]:
+        """The likeliest option and the probabilities of all."""
+        from dsr_core.vlm.replies import option_log_probabilities
+
+        found = np.exp(option_log_probabilities(self.model, [asked], encoded=encoded)[0])
+        if not np.isfinite(found).all():
+            raise _not_finite()
+        found = found / found.sum()
+        return int(found.argmax()), found
+
+    def say(self, asked: Asked, encoded, most_tokens: int) -> tuple[str, float]:
+        """What the model says, and the geometric mean of the probabilities of its tokens."""
+        import torch
+
+        batch = self.model.inputs([asked], side="left", pixels=encoded is None)
+        batch |= {} if encoded is None else {"encoded": encoded}
+        out = self.model.generate(batch, max_new_tokens=most_tokens, return_dict_in_generate=True, output_scores=True)
+        ids = out.sequences[0, -len(out.scores) :]
+        logs = [torch.log_softmax(scores[0].float(), -1)[i] for scores, i in zip(out.scores, ids, strict=True)]
+        text = self.model.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        confidence = float(torch.stack(logs).mean().exp())
+        if not np.isfinite(confidence):
+            raise _not_finite()
+        if not text:
+            raise DeclineError("TOO_UNCERTAIN", "the model said nothing; give choices, or ask in other words")
+        return text, confidence
+
+
+@contextmanager
+def _checked(model, check: Callable[[], None]):
+    """Calls `check` before every layer of a model and of its sources' networks: what it raises stops the question."""
+    from torch import nn
+
+    networks = [model, *(v for s in model.sources.values() for v in vars(s).values() if isinstance(v, nn.Module))]
+    layers = {
+        layer: None
+        for network in networks
+        for module in network.modules()
+        if isinstance(module, nn.ModuleList)
+        for layer in module
+    }
+    hooks = [layer.register_forward_pre_hook(lambda *_: check()) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _not_finite() -> DeclineError:
+    what = "the model's numbers are not finite; load it with another dtype (vlm.dtype), or train it anew"
+    return DeclineError("BACKEND_UNAVAILABLE", what, ("geometry",))
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether an error says that memory is short; torch has no type for that on a CPU."""
+    import torch
+
+    said = str(error).lower()
+    short = "not enough memory" in said or "can't allocate memory" in said or "out of memory" in said
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (isinstance(error, RuntimeError) and short)
+
+
+def _free() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _example() -> Scene:
+    """A thing that goes by, for the first question."""
+    stamps_s = np.linspace(0.0, 2.0, 21)
+    places = np.stack([2.0 + stamps_s, np.zeros(21), np.zeros(21)], axis=1)
+    poses = np.tile(np.eye(4), (21, 1, 1))
+    track = Track("1", "thing", stamps_s, places, np.tile(0.01 * np.eye(3), (21, 1, 1)), np.tile([1.0, 0, 0], (21, 1)))
+    return Scene(stamps_s, {"1": track}, T_world_camera=poses, T_world_base=poses)
