@@ -1,0 +1,78 @@
+"""Geometry tokens that took a network to make: kept on disk by what they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+import dsr_core
+from dsr_core.vlm.disk_cache import DiskCache, key_of
+from dsr_core.vlm.sources import GeometrySource
+from dsr_core.vlm.values import Clip, Context, GeometryTokens
+
+#: Rooms whose code decides what a source makes of frames.
+_ROOMS = ("geometry", "perception", "vlm")
+
+
+class CachedSource(GeometrySource):
+    """A source that looks at frames alone, whose tokens are kept under a key of its settings, its code and the frames.
+
+    Args:
+        source: The source. cache: Where its tokens are kept.
+    """
+
+    def __init__(self, source: GeometrySource, cache: DiskCache):
+        self.source, self.cache = source, cache
+        for name in GeometrySource.__annotations__:
+            setattr(self, name, getattr(source, name))
+
+    def settings(self) -> dict:
+        return self.source.settings()
+
+    def tokens(self, context: Context) -> GeometryTokens:
+        settings = json.dumps(self.settings(), sort_keys=True)
+        key = key_of("tokens", self.name, settings, code_digest(), content_of(context.clip))
+        kept = self.cache.get(key)
+        if kept is None:
+            # Nothing but the clip: what the key does not tell must not change the tokens.
+            made = self.source.tokens(Context(clip=context.clip))
+            labels = np.array(made.labels) if made.labels else np.zeros(0, "<U1")
+            grid = np.array(made.grid or (), int)
+            self.cache.put(key, {"features": made.features, "labels": labels, "grid": grid})
+            return made
+        return GeometryTokens(
+            kept["features"], tuple(kept["labels"].tolist()), tuple(int(n) for n in kept["grid"]) or None
+        )
+
+
+def with_cache(sources: dict[str, GeometrySource], folder: str | Path, max_bytes: float) -> dict[str, GeometrySource]:
+    """The sources, of which those worth it and looking at frames keep their tokens in `folder`."""
+    cache = DiskCache(folder, max_bytes)
+    return {
+        name: CachedSource(source, cache) if source.cached and source.looks_at == "clip" else source
+        for name, source in sources.items()
+    }
+
+
+def content_of(clip: Clip) -> str:
+    """A digest of a clip's pictures and times."""
+    digest = hashlib.sha256(json.dumps([float(t) for t in clip.times_s]).encode())
+    for frame in clip.frames:
+        digest.update(str(frame.shape).encode())
+        digest.update(np.ascontiguousarray(frame))
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Of the code that tokens depend on: other code may make other ones."""
+    root = Path(dsr_core.__file__).parent
+    digest = hashlib.sha256(dsr_core.__version__.encode())
+    for room in _ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
