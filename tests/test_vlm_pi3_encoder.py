@@ -176,6 +176,15 @@ def test_half_precision_comes_near(weights):
     assert half.dtype == np.float32 and 0 < np.abs(full - half).max() < 0.2
 
 
+def test_frames_are_made_as_small_as_for_the_language_model(weights):
+    from dsr_core.vlm.inputs import MAX_PIXELS
+
+    frame = np.zeros((360, 640, 3), np.uint8)
+    shown = Clip([frame, frame], [0.0, 0.5])
+    assert source(weights).grid.max_pixels == MAX_PIXELS
+    assert source(weights).grid.patches(shown) == tuple(QWEN.patches(shown.frames, MAX_PIXELS)[1][0])
+
+
 def test_settings_tell_what_tokens_depend_on(weights):
     assert source(weights).settings() != source(weights, patch=16).settings() != source("b", patch=16).settings()
     assert source(weights, batch=1).settings() == source(weights, batch=4).settings()

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from dsr_core.vlm.qwen_video import QwenVideo
 from dsr_core.vlm.values import Clip, VlmError
 
+#: As `dsr_core.vlm.inputs.MAX_PIXELS`, which cannot be imported here: it stands among what needs torch.
+MAX_PIXELS = 230_400
+
 
 @dataclass(frozen=True)
 class VisualGrid:
@@ -14,13 +17,14 @@ class VisualGrid:
 
     Attributes:
         patch: Pixels a patch: 14 of Qwen2.5-VL, 16 of Qwen3-VL. merge: Patches a token, along each side.
-        temporal: Frames a token. max_pixels: Frames are made this small first; None leaves them as they are.
+        temporal: Frames a token. max_pixels: Frames are made this small first; None leaves them as they are. Tokens
+            stand where the visual ones do only with the limit that the model's `Inputs` has.
     """
 
     patch: int = 14
     merge: int = 2
     temporal: int = 2
-    max_pixels: int | None = None
+    max_pixels: int | None = MAX_PIXELS
 
     def __post_init__(self):
         if min(self.patch, self.merge, self.temporal) < 1 or (self.max_pixels is not None and self.max_pixels < 1):

@@ -1,7 +1,7 @@
 """Patch features of pi3's frozen encoder, one token for each visual token of the clip: the geometry of DSR Suite.
 
 Each frame is looked at alone, so they know neither depth nor poses for sure; what they hold of 3-D is what the encoder
-learnt. A clip of 32 frames at 640 x 360 has 4784 tokens of 8192 numbers.
+learnt. A clip of 32 frames at 640 x 360 has 4224 tokens of 8192 numbers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from dsr_core.vlm.sources import GeometrySource
-from dsr_core.vlm.sources.grid import VisualGrid
+from dsr_core.vlm.sources.grid import MAX_PIXELS, VisualGrid
 from dsr_core.vlm.values import Context, GeometryTokens, VlmError
 
 
@@ -41,7 +41,7 @@ class Pi3EncoderSource(GeometrySource):
         patch: int = 14,
         merge: int = 2,
         temporal: int = 2,
-        max_pixels: int | None = None,
+        max_pixels: int | None = MAX_PIXELS,
     ):
         self.weights, self.width, self.device, self.dtype, self.batch = str(weights), width, device, dtype, batch
         self.grid = VisualGrid(patch, merge, temporal, max_pixels)
