@@ -211,7 +211,11 @@ def _kind(config) -> dict:
 def _pretrained(path: str, dtype: torch.dtype, attention: str) -> nn.Module:
     from transformers import AutoModelForImageTextToText
 
-    return _from_here(AutoModelForImageTextToText, path, dtype=dtype, attn_implementation=attention)
+    # transformers looks for LoRA of that name, too, and would ask the network for it
+    here = {"local_files_only": True}
+    return _from_here(
+        AutoModelForImageTextToText, path, dtype=dtype, attn_implementation=attention, adapter_kwargs=here
+    )
 
 
 def _tokenizer(path: str):

@@ -51,7 +51,9 @@ class CheckpointModel(Model):
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
         config = self._load(AutoConfig)
-        self._model = self._load(AutoModelForImageTextToText, dtype=self._dtype).to(self.device).eval()
+        here = {"local_files_only": True}  # else transformers asks the network for LoRA of that name
+        model = self._load(AutoModelForImageTextToText, dtype=self._dtype, adapter_kwargs=here)
+        self._model = model.to(self.device).eval()
         self._type = config.model_type
         self._prepare = self._qwen(config) if self._type in qwen_video.TYPES else self._others()
         self._one_at_a_time, self._began_s, self._tokens = threading.Lock(), time.monotonic(), 0
