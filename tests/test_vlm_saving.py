@@ -118,6 +118,19 @@ def test_another_base_by_path_or_as_a_model(one, tmp_path):
         assert same(loaded(tmp_path / "kept", base=base), made)
 
 
+def test_a_base_from_the_cache_of_the_hub(one, tmp_path, monkeypatch):
+    commit, kept = "a" * 40, tmp_path / "hub" / "models--nobody--tiny"
+    shutil.copytree(one, kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    plain = loaded("nobody/tiny")
+    made = model(one, awake=True, base=plain.base)
+    made.save(tmp_path / "kept")
+    assert json.loads((tmp_path / "kept/geometry.json").read_text())["base"]["name"] == "nobody/tiny"
+    assert same(loaded(tmp_path / "kept"), made)
+
+
 def test_a_base_that_is_not_here(one, tmp_path):
     model(one).save(tmp_path / "kept")
     base = json.loads((tmp_path / "kept/geometry.json").read_text())["base"]
