@@ -171,23 +171,24 @@ def cell_features(
         raise VlmError(f"{len(found)} pictures at {len(times_s)} times do not fill {count} cells of {temporal} frames")
     if scale == "metric" and not found.metric:
         raise VlmError("this reconstruction has no metres; set scale = median, or take metric weights")
-    points = found.points_camera_m.astype(float)
-    sure = np.isfinite(points).all(axis=3) & (np.nan_to_num(points[..., 2]) > 0) & (found.confidence >= min_confidence)
-    unit = _LENGTH_M if scale == "metric" else float(np.median(points[..., 2][sure])) if sure.any() else 1.0
-    points = np.where(sure[..., None], points / unit, 0.0)
+    order = np.minimum(np.arange(count * temporal), len(found) - 1)
+    sure = [_sure(*frame, min_confidence) for frame in zip(found.points_camera_m, found.confidence, strict=True)]
+    depths = np.concatenate([points[..., 2][s] for points, s in zip(found.points_camera_m, sure, strict=True)])
+    unit = _LENGTH_M if scale == "metric" else float(np.median(depths)) if len(depths) else 1.0
     T_first_camera = tf.invert(found.T_world_camera[0]) @ found.T_world_camera
     R, t = T_first_camera[:, :3, :3], T_first_camera[:, :3, 3] / unit
-    first = np.einsum("nij,nhwj->nhwi", R, points) + t[:, None, None]
-    normals, plane = _normals(points, sure)
-    normals = np.einsum("nij,nhwj->nhwi", R, normals)
-
-    order = np.minimum(np.arange(count * temporal), len(found) - 1)
-    cells = _Cells(order, grid, temporal)
-    own, share = cells.mean(points, sure), cells.mean(sure[..., None].astype(float))[..., 0]
-    known = share > 0
-    variance = np.maximum(cells.mean(points**2, sure) - own**2, 0.0)
+    sums = [
+        _sums(points / unit, confidence, s, turn, place, grid)
+        for points, confidence, s, turn, place in zip(found.points_camera_m, found.confidence, sure, R, t, strict=True)
+    ]
+    sums = np.stack(sums)[order].reshape(count, temporal, high, wide, -1).sum(axis=1)
+    pixels, number, planes, confidence, own, square, middle, normal = np.split(
+        sums, np.cumsum([1, 1, 1, 1, 3, 3, 3]), axis=3
+    )
+    known = number[..., 0] > 0
+    own, square, middle = (part / np.maximum(number, 1.0) for part in (own, square, middle))
+    variance = np.maximum(square - own**2, 0.0)
     depth = np.where(known, own[..., 2], 1.0)[..., None]
-    middle = cells.mean(first, sure)
     seen = np.concatenate(
         [
             np.ones_like(depth),
@@ -195,20 +196,19 @@ def cell_features(
             np.clip(own, -20, 20),
             np.log(np.clip(depth, 1e-3, 1e3)),
             np.clip(np.sqrt(variance) / depth, 0, 5),
-            cells.mean(normals, plane),
+            normal / np.maximum(planes, 1.0),
         ],
         axis=3,
     )
     phase = (2 * np.pi / np.array(_WAVELENGTHS))[:, None] * middle[..., None, :]
     waves = np.concatenate([np.sin(phase), np.cos(phase)], axis=3).reshape(*grid, -1)
-    confidence = cells.mean(found.confidence[..., None].astype(float))
     heads = order[::temporal]
     axes = np.concatenate([np.clip(t, -20, 20), R[:, :, 2], R[:, :, 1]], axis=1)[heads]
     rays = _rays(found, grid)
     out = [
         np.where(known[..., None], seen, 0.0),
-        share[..., None],
-        confidence,
+        number / pixels,
+        confidence / pixels,
         _over(_times(np.asarray(times_s, float)[order].reshape(count, temporal).mean(1), times_s, window), grid),
         _over(axes, grid),
         np.einsum("nij,nhwj->nhwi", R, rays)[heads],
@@ -218,43 +218,46 @@ def cell_features(
     return np.concatenate(out, axis=3).reshape(count * high * wide, FEATURES).astype(np.float32)
 
 
-class _Cells:
-    """Means over the pixels of each cell; a cell of less than a pixel has the nearest one."""
+def _sure(points: np.ndarray, confidence: np.ndarray, least: float) -> np.ndarray:
+    """(H, W) which points (H, W, 3) count."""
+    return np.isfinite(points).all(axis=2) & (np.nan_to_num(points[..., 2]) > 0) & (confidence >= least)
 
-    def __init__(self, order: np.ndarray, grid: tuple[int, int, int], temporal: int):
-        self.order, self.grid, self.temporal = order, grid, temporal
 
-    def sums(self, values: np.ndarray) -> np.ndarray:
-        """(N, H, W, C) -> (t, h, w, C)."""
-        rows, columns = (np.arange(n) * size // n for n, size in zip(self.grid[1:], values.shape[1:3], strict=True))
-        summed = np.add.reduceat(np.add.reduceat(values, rows, axis=1), columns, axis=2)[self.order]
-        return summed.reshape(self.grid[0], self.temporal, *summed.shape[1:]).sum(axis=1)
+def _sums(points, confidence, sure, R, t, grid: tuple[int, int, int]) -> np.ndarray:
+    """Sums (h, w, 16) over the pixels of one frame's cells: pixels, those that count, those with a normal; confidence;
+    point, its squares, point seen by the first camera, normal seen by it."""
+    points = np.where(sure[..., None], points, 0.0).astype(float)
+    normals, plane = _normals(points, sure)
+    planes = [np.ones(sure.shape), sure, plane, confidence]
+    stacked = np.concatenate([np.stack(planes, axis=2), points, points**2, normals], axis=2)
+    rows, columns = (_pooling(n, size) for n, size in zip(grid[1:], sure.shape, strict=True))
+    down = rows @ stacked.reshape(len(stacked), -1)
+    out = np.einsum("wx,hxc->hwc", columns, down.reshape(len(down), *stacked.shape[1:]), optimize=True)
+    seen = out[..., 4:7] @ R.T + out[..., 1:2] * t
+    return np.concatenate([out[..., :10], seen, out[..., 10:] @ R.T], axis=2)
 
-    def mean(self, values: np.ndarray, counted: np.ndarray | None = None) -> np.ndarray:
-        """(N, H, W, C) -> (t, h, w, C), of the pixels `counted` (N, H, W), 0 where there are none."""
-        if counted is None:
-            return self.sums(values) / self.sums(np.ones((*values.shape[:3], 1)))
-        number = self.sums(counted[..., None].astype(float))
-        return self.sums(np.where(counted[..., None], values, 0.0)) / np.maximum(number, 1.0)
+
+def _pooling(cells: int, size: int) -> np.ndarray:
+    """(cells, size) which pixels each cell has; a cell of less than a pixel has the one that it begins in."""
+    starts = np.arange(cells + 1) * size // cells
+    pixels = np.arange(size)
+    return ((pixels >= starts[:-1, None]) & (pixels < np.maximum(starts[1:], starts[:-1] + 1)[:, None])).astype(float)
 
 
 def _normals(points: np.ndarray, sure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit normals (N, H, W, 3) towards the camera from neighbouring points, and where there are any (N, H, W)."""
-    out = np.zeros_like(points)
-    if min(points.shape[1:3]) < 3:
-        return out, np.zeros(points.shape[:3], bool)
-    inner = (slice(None), slice(1, -1), slice(1, -1))
-    across = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
-    down = points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
-    there = sure[:, 1:-1, 2:] & sure[:, 1:-1, :-2] & sure[:, 2:, 1:-1] & sure[:, :-2, 1:-1] & sure[inner]
+    """Unit normals (H, W, 3) towards the camera from neighbouring points, and where there are any (H, W)."""
+    out, plane = np.zeros_like(points), np.zeros(sure.shape, bool)
+    if min(sure.shape) < 3:
+        return out, plane
+    across = points[1:-1, 2:] - points[1:-1, :-2]
+    down = points[2:, 1:-1] - points[:-2, 1:-1]
+    there = sure[1:-1, 2:] & sure[1:-1, :-2] & sure[2:, 1:-1] & sure[:-2, 1:-1] & sure[1:-1, 1:-1]
     normal = np.cross(across, down)
-    length = np.linalg.norm(normal, axis=3)
+    length = np.sqrt((normal**2).sum(axis=2))
     there &= length > 1e-12
+    normal /= np.where((normal * points[1:-1, 1:-1]).sum(axis=2) > 0, -1.0, 1.0)[..., None]
     normal /= np.where(there, length, 1.0)[..., None]
-    away = np.einsum("nhwc,nhwc->nhw", normal, points[inner]) > 0
-    out[inner] = np.where(there[..., None], np.where(away[..., None], -normal, normal), 0.0)
-    plane = np.zeros(points.shape[:3], bool)
-    plane[inner] = there
+    out[1:-1, 1:-1], plane[1:-1, 1:-1] = np.where(there[..., None], normal, 0.0), there
     return out, plane
 
 
