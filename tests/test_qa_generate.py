@@ -100,6 +100,13 @@ def test_types_balance_and_one_that_fails_is_given_up(simulated):
     assert len(counts) == 11 and max(counts.values()) - min(counts.values()) <= 12
 
 
+def test_types_can_be_chosen(simulated):
+    config = QaConfig(per_scene=40, types=["rel_dis", "abs_dir"], min_confidence=0.5)
+    assert {c.type for c in candidates(simulated, config, 0, "simulated")} == {"rel_dis", "abs_dir"}
+    with pytest.raises(QaError, match="no type rel_dist; it has: abs_dis"):
+        candidates(simulated, QaConfig(types=("rel_dist",)), 0, "simulated")
+
+
 def test_windows_of_robust_rules(scene):
     config = QaConfig(per_scene=60, min_window_s=3.0, max_window_s=6.0)
     for c in candidates(scene, config, 0, "a"):

@@ -20,6 +20,7 @@ class QaConfig:
         per_scene: Questions wanted of a scene; there are fewer where a scene gives no more.
         style: "dsr" (the twelve templates) or "mllm4d" (questions of MLLM-4D).
         rules: Rules of the true answers, "robust" or "dsr"; questions of MLLM-4D always have robust ones.
+        types: Of the style's types those that are asked; () for all.
         refer: How things are named: "boxes" (class and box, as published), "names" (class and id, "car 12"), or "auto":
             boxes where the scene has any.
         min_confidence: Answers less likely to be right than this to the power of the number of their states are
@@ -50,6 +51,7 @@ class QaConfig:
     per_scene: int = 40
     style: str = "dsr"
     rules: str = "robust"
+    types: tuple[str, ...] = ()
     refer: str = "auto"
     min_confidence: float = 0.9
     min_margin_sigmas: float = 2.0
@@ -107,7 +109,7 @@ class QaConfig:
             )
         if self.windowed_predictions and self.rules == "dsr":
             raise QaError("windowed_predictions: the published rules predict from the 30th of 32 samples alone")
-        for name in ("not_asked", "no_front"):
+        for name in ("types", "not_asked", "no_front"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def to_dict(self) -> dict:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dsr_core.errors import DeclineError
 from dsr_core.language.choices import MAX_OPTION_CHARACTERS
 from dsr_core.qa.config import QaConfig
-from dsr_core.qa.item import TEMPLATE_TYPES, Candidate
+from dsr_core.qa.item import TEMPLATE_TYPES, Candidate, QaError
 from dsr_core.qa.making.mllm4d import TYPES as TASK_TYPES
 from dsr_core.qa.making.mllm4d import TaskMaker
 from dsr_core.qa.making.references import Reference, References
@@ -51,6 +51,9 @@ def candidates(
     rng = random.Random(f"{seed}\n{name}")
     drops = Counter() if drops is None else drops
     style, types = (TaskMaker, TASK_TYPES) if config.style == "mllm4d" else (TemplateMaker, TEMPLATE_TYPES)
+    if unknown := [t for t in config.types if t not in types]:
+        raise QaError(f"style {config.style} has no type {', '.join(unknown)}; it has: {', '.join(types)}")
+    types = config.types or types
     try:
         make = style(scene, config, rng, name, video_id)
     except DeclineError as error:  # too few frames to sample

@@ -1,6 +1,6 @@
 """The robot's own tracks and camera as geometry tokens: what every robot that runs this package has for free.
 
-A token is one thing over a stretch of the window that the question is about, seen from the viewpoint that it asks for:
+A token is one thing over a stretch of the window that the question is about, as it looks from where the question asks:
 where the thing was, how it moved and faced, how large it is, how well all that is known, and whether the question names
 it. Its label is embedded by the language model. The camera is a thing, too.
 """
@@ -22,10 +22,12 @@ from dsr_core.vlm.values import ROLES, Context, GeometryTokens, VlmError
 SCALES = ("auto", "metric", "normalised")
 #: Lengths are divided by these to be about one: metres, or the scene's own scale.
 _LENGTH, _SPEED = 10.0, 3.0
+#: A change of a length by a tenth is about one.
+_CHANGE = 10.0
 #: Wavelengths of the Fourier features of a position, in the same unit as lengths after scaling.
 _WAVELENGTHS = (0.5, 1.0, 2.0, 4.0)
 #: Numbers of one instant; see `_instants`.
-_EACH = 32 + 6 * len(_WAVELENGTHS)
+_EACH = 41 + 6 * len(_WAVELENGTHS)
 #: Numbers of a whole token; see `_whole`.
 _WHOLE = 8 + len(ROLES)
 
@@ -91,7 +93,8 @@ class SceneSource(GeometrySource):
         things, moved, known = zip(*seen, strict=True)
         positions_m, known = np.stack([m.positions_m for m in moved]), np.stack(known)
         scale_m = self._scale_m(scene, view, positions_m, known)
-        instants = self._instants(scene, things, moved, known, view, scale_m)
+        origin = next((i for i, thing in enumerate(things) if "object" in roles.get(thing.name, ())), None)
+        instants = self._instants(scene, things, moved, known, view, origin, scale_m)
         whole = _whole(scene, things, roles, scale_m, end_s - start_s)
         count, parts = len(things), self.samples // self.per_token
         instants = instants.reshape(count, parts, self.per_token * _EACH)
@@ -127,20 +130,26 @@ class SceneSource(GeometrySource):
         away_m = away_m[away_m > 0]
         return float(np.median(away_m)) if len(away_m) else 1.0
 
-    def _instants(self, scene, things, moved, known, view: Motion, scale_m: float) -> np.ndarray:
-        """(things, samples, _EACH): of each instant known, time; position, range and direction in the viewer's frame at
-        that time and in its frame at the start; velocity; heading; box; noise; Fourier features of the position."""
+    def _instants(self, scene, things, moved, known, view: Motion, origin: int | None, scale_m: float) -> np.ndarray:
+        """(things, samples, _EACH): of each instant known, time; position in the viewer's frame at that time and at the
+        start; position, direction and range as seen from `origin`, in the viewer's axes, and how the range changes;
+        velocity in the world; speed in the viewer's frame, beside that of `origin`, and how it changes; heading; noise;
+        box; how the viewer turns; Fourier features of the position."""
         p = np.stack([m.positions_m for m in moved])
         count, n = p.shape[:2]
         R = view.rotations
         step_s = (view.stamps_s[-1] - view.stamps_s[0]) / max(n - 1, 1)
         seen_m = np.einsum("tji,btj->bti", R, p - view.positions_m) / scale_m
         start_m = np.einsum("ji,btj->bti", R[0], p - view.positions_m[0]) / scale_m
-        range_m = np.linalg.norm(seen_m, axis=2, keepdims=True)
-        away = seen_m / np.maximum(range_m, 1e-6)
-        drift = np.zeros_like(p)
+        apart_m = seen_m - seen_m[origin] if origin is not None else seen_m
+        range_m, apart_range_m = (np.linalg.norm(d, axis=2, keepdims=True) for d in (seen_m, apart_m))
+        drift, swept = np.zeros_like(p), np.zeros_like(p)
         if n > 1 and step_s > 0:
             drift = np.gradient(p, step_s, axis=1) * (_LENGTH / scale_m / _SPEED)
+            swept = np.gradient(seen_m, step_s, axis=1) * (_LENGTH / _SPEED)
+        speed = np.linalg.norm(swept, axis=2, keepdims=True)
+        log_apart, log_speed = np.log(np.maximum(apart_range_m, 1e-3)), np.log(np.maximum(speed, 1e-2))
+        faster = log_speed if origin is None else log_speed - log_speed[origin]
         velocity = np.einsum("ji,btj->bti", R[0], drift)
         forward = np.stack([_forward(thing, scene, view.stamps_s) for thing in things])
         faces, faced = np.einsum("tji,btj->bti", R, forward), np.einsum("ji,btj->bti", R[0], forward)
@@ -153,9 +162,15 @@ class SceneSource(GeometrySource):
                 np.clip(seen_m, -20, 20),
                 np.clip(start_m, -20, 20),
                 np.log(np.maximum(range_m, 1e-3)),
-                away,
+                np.clip(apart_m, -20, 20),
+                apart_m / np.maximum(apart_range_m, 1e-6),
+                log_apart,
+                *_changes(log_apart, step_s),
                 np.clip(velocity, -20, 20),
-                np.clip(np.linalg.norm(velocity, axis=2, keepdims=True), 0, 20),
+                np.clip(speed, 0, 20),
+                log_speed,
+                np.clip(faster, -4, 4),
+                _changes(log_speed, step_s)[0],
                 np.nan_to_num(faces),
                 np.nan_to_num(faced),
                 np.isfinite(faces[:, :, :1]),
@@ -224,6 +239,12 @@ def _boxes(thing: Agent, stamps_s: np.ndarray, max_gap_s: float) -> np.ndarray:
     nearest = np.where(abs(times[before] - stamps_s) < abs(times[after] - stamps_s), before, after)
     out[near, :4], out[near, 4] = boxes[nearest][near], 1.0
     return out
+
+
+def _changes(log_m: np.ndarray, step_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of the logarithm of a length (things, T, 1): its rate (tenths a second) and its change since the start."""
+    rate = np.gradient(log_m, step_s, axis=1) if log_m.shape[1] > 1 and step_s > 0 else np.zeros_like(log_m)
+    return np.clip(_CHANGE * rate, -5, 5), np.clip(_CHANGE * (log_m - log_m[:, :1]), -5, 5)
 
 
 def _turned(view: Motion) -> np.ndarray:

@@ -1,0 +1,96 @@
+"""Questions for `gsm_learning.py`: debiased, of simulated and of recorded scenes, no scene in both sets.
+
+    python benchmarks/gsm_questions.py FOLDER [--smooth 300] [--each 900]      about six minutes of one core
+
+FOLDER gets scenes/*.scene.npz and train.parquet and test.parquet as `dsr qa` writes them. Every wrong option is the true
+answer of another question, and what blind attackers guess has been thinned out. The simulated scenes are those of
+tests/smooth_scenes.py; the recorded ones are the labels of KITTI tracking, where they are there.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from dsr_core import load_scene
+from dsr_core.qa.config import QaConfig
+from dsr_core.qa.files.files import write_items
+from dsr_core.qa.item import Item
+from dsr_core.qa.making.generate import candidates
+from dsr_core.qa.options.filter import filter_guessable
+from dsr_core.qa.options.options import with_options
+from dsr_core.scene import Scene
+from tests.smooth_scenes import smooth_scene
+
+KITTI = Path(__file__).parents[2] / "shared/data/kitti_tracking"
+KITTI_TEST = ("0004", "0008", "0011")
+TYPES = tuple(f"{mode}_{what}" for mode in ("abs", "rel") for what in ("dis", "dir", "spd_comp"))
+#: Scenes are given their options in shards of about so many candidates.
+SHARD = 40_000
+
+
+def questions(scenes: dict[str, Scene], recorded: int, each: int, seed: int) -> list[Item]:
+    """Debiased questions of some scenes; of recorded ones ("kitti…") `recorded` are drawn, of others `each`."""
+    items, shard = [], []
+    for number, (name, scene) in enumerate(sorted(scenes.items()), 1):
+        config = QaConfig(
+            per_scene=recorded if name.startswith("kitti") else each,
+            types=TYPES,
+            refer="names",
+            min_confidence=0.8,
+            max_window_s=8.0,
+            max_failures=200,
+        )
+        shard += candidates(scene, config, seed, name)
+        if len(shard) >= SHARD or number == len(scenes):
+            items += with_options(shard, "physical", seed)[0]
+            shard = []
+    return filter_guessable(items, seed)[0]
+
+
+def make_sets(folder: Path, smooth: int, test_smooth: int, each: int, recorded: int, seed: int = 0) -> None:
+    """Writes scenes and both question sets; what is there already is kept."""
+    (folder / "scenes").mkdir(parents=True, exist_ok=True)
+    sequences = sorted(path.stem for path in (KITTI / "label_02").glob("*.txt"))
+    if not sequences:
+        print(f"KITTI tracking is not at {KITTI}: simulated scenes alone")
+    for part, seeds in (("test", range(100_000, 100_000 + test_smooth)), ("train", range(smooth))):
+        path = folder / f"{part}.parquet"
+        if path.is_file():
+            continue
+        begun = time.perf_counter()
+        scenes = {f"smooth{number:06d}": smooth_scene(number) for number in seeds}
+        mine = [s for s in sequences if (s in KITTI_TEST) == (part == "test")]
+        scenes |= {f"kitti{s}": load_scene(KITTI, sequence=s) for s in mine}
+        for name, scene in scenes.items():
+            scene.save(folder / "scenes" / f"{name}.scene.npz")
+        items = questions(scenes, recorded, each, seed)
+        write_items(path, items)
+        counts = Counter((item.candidate.type, item.candidate.scene.startswith("kitti")) for item in items)
+        print(f"{part}: {len(items)} questions of {len(scenes)} scenes in {time.perf_counter() - begun:.0f} s")
+        for type_ in TYPES:
+            print(f"  {type_:<14} {counts[type_, False]:>7} simulated {counts[type_, True]:>6} recorded")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--smooth", type=int, default=300, help="simulated scenes to train with")
+    parser.add_argument("--test-smooth", type=int, default=60, help="simulated scenes to test with")
+    parser.add_argument("--each", type=int, default=900, help="candidates of each of them")
+    parser.add_argument("--recorded", type=int, default=6000, help="candidates of each recording")
+    args = parser.parse_args()
+    make_sets(args.folder, args.smooth, args.test_smooth, args.each, args.recorded)
+
+
+if __name__ == "__main__":
+    main()
