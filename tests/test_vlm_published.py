@@ -223,6 +223,25 @@ def test_last_logits_alone_are_the_same(model):
         assert torch.allclose(model(batch, logits_to_keep=1).logits[:, 0], logits(model, batch)[:, -1], atol=1e-6)
 
 
+def test_options_are_weighed_as_the_original_would(model, reference):
+    from dsr_core.vlm.prompts import PromptConfig
+    from dsr_core.vlm.published_model import PublishedModel
+    from dsr_core.vlm.replies import option_log_probabilities, say
+
+    questions = [asked("which way does it go?", clip()), asked("does it go left or right?", clip(count=3, seed=1))]
+    for one, told in zip(questions, option_log_probabilities(model, questions), strict=True):
+        letters = [model.tokenizer.convert_tokens_to_ids(letter) for letter in "ABCD"]
+        plain = expected(reference, model.inputs([one]))[-1, letters]
+        np.testing.assert_allclose(told, torch.log_softmax(plain, 0), atol=2e-5)
+    encoded = model.encode(model.inputs(questions[:1]))
+    alone = option_log_probabilities(model, questions[:1])[0]
+    again = [Asked(text, OPTIONS, questions[0].clips) for text in ("which way does it go?", "up or down?")]
+    np.testing.assert_allclose(option_log_probabilities(model, again, encoded=encoded)[0], alone, atol=2e-5)
+    assert len(say(model, questions, max_new_tokens=2)) == 2
+    with pytest.raises(VlmError, match="leave reply = letter"):
+        PublishedModel(model.base, model.module, model.tokenizer, PromptConfig(reply="text"))
+
+
 def test_placeholders_that_do_not_fit_are_told(model):
     batch, video = model.inputs([asked("left?", clip())]), model.inputs.video_id
     more = batch["input_ids"].clone()
@@ -253,6 +272,17 @@ def changed(place, folder, change, config=None):
         config(told)
         (folder / "config.json").write_text(json.dumps(told))
     return folder
+
+
+def test_it_is_known_wherever_a_model_is_loaded(model, place):
+    from dsr_core.vlm.model import GeometryVLM
+    from dsr_core.vlm.published_model import PublishedModel
+
+    loaded = GeometryVLM.load(place, device="cpu")
+    assert isinstance(loaded, PublishedModel)
+    batch = model.inputs([asked("left?", clip())])
+    assert torch.equal(logits(loaded, batch), logits(model, batch))
+    assert not isinstance(GeometryVLM.load(place.parent / "base", device="cpu"), PublishedModel)
 
 
 def test_every_tensor_has_its_place(model, place):

@@ -54,7 +54,8 @@ class PublishedModel(GeometryVLM):
 
     Args:
         base: Qwen2_5_VLForConditionalGeneration. module: The geometry module.
-        tokenizer: Of the checkpoint. prompt: The words around a question; the default is the one of its training.
+        tokenizer: Of the checkpoint.
+        prompt: The words around a question, replied to with a letter; the default is the one of its training.
         max_tokens: Longer rows are refused, the 32 tokens of each video not counted.
         loaded: What became of the tensors of the checkpoint.
     """
@@ -68,6 +69,8 @@ class PublishedModel(GeometryVLM):
         max_tokens: int = 8192,
         loaded: LoadReport | None = None,
     ):
+        if prompt is not None and prompt.reply != "letter":
+            raise VlmError("the published model was trained to reply with letters; leave reply = letter")
         super().__init__(base, Inputs(tokenizer, base.config, prompt=prompt, max_tokens=max_tokens), None)
         self.module, self.loaded = module, loaded
         self._no_question = [i for i in map(tokenizer.convert_tokens_to_ids, NO_QUESTION) if i is not None]

@@ -83,7 +83,7 @@ def load(
 
     Args:
         path: A folder that `save` wrote; or a checkpoint of transformers (folder, or name in the hub's cache), which is
-            loaded as it is, without geometry.
+            loaded as it is, without geometry; or the published checkpoint of DSR Suite (`dsr_core.vlm.published`).
         base: In place of the base that the folder names: a model, or where one is.
         device: None takes the accelerator where there is one. dtype: Of the base; None is float32 on the CPU and
             bfloat16 elsewhere. The geometry module is float32 always.
@@ -95,12 +95,15 @@ def load(
         DependencyError: a package is missing.
     """
     from dsr_core.vlm.model import GeometryVLM
+    from dsr_core.vlm.published import is_published, load_published
 
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     folder = Path(path).expanduser()
     if not (folder / TOLD).is_file():
+        if base is None and is_published(path):
+            return load_published(path, str(device), dtype, attention)
         made = (
             base if isinstance(base, nn.Module) else _pretrained(str(path if base is None else base), dtype, attention)
         )
