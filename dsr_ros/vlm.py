@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import time
 from collections.abc import Callable, Hashable
-from types import SimpleNamespace
 
 import dsr_core
 from dsr_core.answerers import Answerer, declined, joined, wanted
@@ -75,7 +76,10 @@ class Vlm:
                 raise parameters.ParameterError(f"vlm.image_topic is empty, and vlm.frames = {s.frames} needs it")
             self.pictures = VlmFrames(node, s.image_topic, s.frames, s.memory_s, s.max_pixels)
         node.get_logger().info(f"loading the model {s.model}")
-        self.worker = VlmWorker(s.model, lambda: _load(s), s.queue, on_change)
+        # Not in the worker's thread: scipy asks a torch that is half imported for its Tensor, and the callback fails.
+        with contextlib.suppress(ImportError):  # the worker meets it too, and says what to install
+            importlib.import_module("dsr_core.vlm.model")
+        self.worker = VlmWorker(s.model, self._load, s.queue, on_change)
 
     @property
     def enabled(self) -> bool:
@@ -141,13 +145,18 @@ class Vlm:
             return {}
         return self.worker.status() | ({} if self.pictures is None else self.pictures.status())
 
+    def _load(self):
+        """In the worker's thread: the model, with its first question answered."""
+        from dsr_core.vlm.answering import AnsweringConfig, VlmAnswerer
 
-def _load(s: SimpleNamespace):
-    """In the worker's thread: the model, with its first question answered."""
-    from dsr_core.vlm.answering import AnsweringConfig, VlmAnswerer
-
-    config = AnsweringConfig(memory_s=s.memory_s, min_confidence=s.min_confidence, threads=s.threads)
-    dtype = None if s.dtype == "auto" else s.dtype
-    answerer = VlmAnswerer.load(s.model.strip(), s.device or None, dtype, config)
-    answerer.warm_up(s.frames, s.max_pixels)
-    return answerer
+        s, log, begun = self.settings, self._node.get_logger(), time.monotonic()
+        try:
+            config = AnsweringConfig(memory_s=s.memory_s, min_confidence=s.min_confidence, threads=s.threads)
+            dtype = None if s.dtype == "auto" else s.dtype
+            answerer = VlmAnswerer.load(s.model.strip(), s.device or None, dtype, config)
+            answerer.warm_up(s.frames, s.max_pixels)
+        except Exception as error:
+            log.error(f"the model {s.model} cannot be used: {error}")
+            raise
+        log.info(f"the model {s.model} is ready after {time.monotonic() - begun:.1f} s")
+        return answerer

@@ -8,7 +8,7 @@ from dsr_core.sources import ros_messages
 from dsr_core.vlm.showing import RollingFrames
 from dsr_ros import qos, validate
 
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.1
 
 
 class VlmFrames:
