@@ -15,6 +15,7 @@ NOT_ALL = 1
 _EPILOG = """\
 NAME: dsr_bench, vlm4d, sti_bench, vsi_bench, vsti_bench, mllm4d_bench, or own for a file that dsr qa made.
 MODEL: openai:URL#NAME (key in $DSR_LANGUAGE_MODEL_API_KEY), hf:FOLDER_OR_NAME (never downloads),
+       vlm:FOLDER (what dsr train made, or DSR Suite's checkpoint; asked in the words of its training),
        geometry[:dsr|:robust], random[:SEED], majority:FILE (what is right most often in other questions).
 
 examples:
@@ -36,7 +37,7 @@ def add(verbs) -> None:
     what = parser.add_argument_group("what is asked")
     what.add_argument("--data", metavar="FILE", help="the benchmark's file or folder")
     what.add_argument("--videos", metavar="DIR", help="folder of its videos")
-    what.add_argument("--scenes", metavar="DIR", help="folder of VIDEO.scene.npz, for the geometry engine")
+    what.add_argument("--scenes", metavar="DIR", help="folder of VIDEO.scene.npz: geometry, vlm (none: without)")
     what.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
     what.add_argument("--frames", metavar="N|1fps", help="how many frames are shown (the benchmark's own number)")
     what.add_argument(
@@ -58,8 +59,8 @@ def add(verbs) -> None:
     who.add_argument("--predictions", metavar="FILE", help="replies given elsewhere, in place of a model")
     who.add_argument("--temperature", type=float, metavar="T", help="0: the likeliest word (hf: 0; else the prompt's)")
     who.add_argument("--max-reply-tokens", type=int, metavar="N", help="longest reply (the prompt's)")
-    who.add_argument("--batch-size", type=int, default=1, metavar="N", help="hf: rows at once (1)")
-    who.add_argument("--device", metavar="NAME", help="hf: cuda, cpu, … (an accelerator where there is one)")
+    who.add_argument("--batch-size", type=int, default=1, metavar="N", help="hf, vlm: rows at once (1)")
+    who.add_argument("--device", metavar="NAME", help="hf, vlm: cuda, cpu, … (an accelerator where there is one)")
     who.add_argument("--seed", type=int, default=0, help="seed of all that is drawn (0)")
     _add_endpoint(parser)
     out = parser.add_argument_group("results")

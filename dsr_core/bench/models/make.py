@@ -11,7 +11,7 @@ from dsr_core.bench.row import BenchError, Row
 from dsr_core.endpoint import EndpointConfig
 from dsr_core.qa.asking.asking import AskingConfig
 
-FORMS = "openai:URL#NAME, hf:FOLDER_OR_NAME, geometry[:dsr|:robust], random[:SEED] or majority:FILE"
+FORMS = "openai:URL#NAME, hf:FOLDER_OR_NAME, vlm:FOLDER, geometry[:dsr|:robust], random[:SEED] or majority:FILE"
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ModelOptions:
     """What models need beside their names.
 
     Attributes:
-        scenes: Folder of scenes, for the geometry engine.
+        scenes: Folder of scenes, for the geometry engine and for models that read them.
         timeout_s: Longest wait for a reply of an endpoint. asking: Its tries, concurrency, prices and budget.
         batch_size, device: Of a checkpoint.
         seed: Of everything that is drawn.
@@ -57,6 +57,10 @@ def make_model(name: str, options: ModelOptions, read: Callable[[Path], Sequence
         from dsr_core.bench.models.checkpoint import CheckpointModel
 
         return CheckpointModel(rest, options.batch_size, options.device, options.seed)
+    if kind == "vlm" and rest:
+        from dsr_core.bench.models.vlm import VlmModel
+
+        return VlmModel(rest, options.scenes, options.batch_size, options.device)
     if kind == "geometry":
         from dsr_core.bench.models.geometry import GeometryModel
 
