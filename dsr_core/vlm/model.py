@@ -277,7 +277,7 @@ class GeometryVLM(nn.Module):
         if encoded is None and not any(names[0] in own for names in PIXELS.values()):
             yield own  # nothing is shown that geometry could be fused with
             return
-        encoded = self.encode(batch) if encoded is None else encoded
+        encoded = self.encode({**batch, "geometry": {}}) if encoded is None else encoded  # tokens are there
         own = {key: value for key, value in own.items() if not key.startswith("pixel")}
         yield {**own, "mm_encoder_outputs": self._fused(batch["input_ids"], encoded, seen)}
 
