@@ -1,5 +1,6 @@
 """GeometryVLM on tiny random Qwen-VLs: what it computes, and that the base stays what it is."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -8,9 +9,11 @@ pytest.importorskip("transformers")
 import torch
 from vlm_rows import BASES, QUERIES, clip, folder, last_logits, model, rows, tokens
 
+from dsr_core.vlm import sources
 from dsr_core.vlm.config import MODES, GeometryConfig
 from dsr_core.vlm.model import GeometryVLM
-from dsr_core.vlm.values import Asked, VlmError
+from dsr_core.vlm.sources import GeometrySource
+from dsr_core.vlm.values import Asked, Context, GeometryTokens, VlmError
 
 WITH = [mode for mode in MODES if mode != "none"]
 OWN = ("input_ids", "attention_mask", "mm_token_type_ids", "pixel_values", "image_grid_thw", "pixel_values_videos",
@@ -239,3 +242,89 @@ def test_a_mode_needs_what_it_needs(path):
     plain.tokenizer.chat_template = None
     with pytest.raises(VlmError, match="chat template"):
         GeometryVLM.of(plain.base, plain.tokenizer)
+
+
+class PerToken(GeometrySource):
+    """Tokens that stand one for one for the visual tokens of a clip: the mean colour of each."""
+
+    name, features, looks_at, aligned = "per_token", 3, "clip", True
+
+    def tokens(self, context):
+        frames = np.stack(context.clip.frames)
+        frames = np.concatenate([frames, frames[-1:]])[: 2 * -(-len(frames) // 2)]
+        count, height, width = len(frames) // 2, frames.shape[1] // 28, frames.shape[2] // 28
+        cells = frames.reshape(count, 2, height, 28, width, 28, 3).mean(axis=(1, 3, 5)) / 255
+        return GeometryTokens(cells.reshape(-1, 3), grid=(count, height, width))
+
+    def settings(self):
+        return {}
+
+
+@pytest.fixture
+def per_token(monkeypatch):
+    monkeypatch.setitem(sources.SOURCES, "per_token", (__name__, "PerToken"))
+    return PerToken()
+
+
+def seen(source, shown, **geometry):
+    made = source.tokens(Context(clip=shown))
+    return Asked("Which way?", ("left", "right"), (shown,), geometry={"per_token": made, **geometry})
+
+
+@pytest.mark.parametrize("mode", ["add", "gsm", "concat"])
+def test_geometry_that_stands_for_each_visual_token(path, per_token, mode):
+    made = model(path, mode, awake=True, sources={"per_token": {}})
+    asked = [
+        seen(per_token, clip(3, seed=5)),
+        Asked("Up?", ("left", "right")),
+        seen(per_token, clip(4, 84, 56, seed=6)),
+    ]
+    together, alone = last_logits(made, asked), torch.cat([last_logits(made, [a]) for a in asked])
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert made.change_at_start(asked) > 1e-3
+    if mode == "add":
+        assert made.geometry.fusion.aligned
+        wrong = Asked("Up?", clips=(clip(8),), geometry=asked[0].geometry)
+        with pytest.raises(VlmError, match="one for each"):
+            last_logits(made, [wrong])
+
+
+@pytest.mark.parametrize("mode", ["add", "gsm"])
+def test_tokens_of_a_clip_are_encoded_once_for_many_questions(path, per_token, mode, monkeypatch):
+    made = model(path, mode, awake=True, sources={"scene": {}, "per_token": {}})
+    shown, calls = clip(seed=7), []
+    asked = [seen(per_token, shown, **tokens(n, n)) for n in (3, 8)]
+    alone = [last_logits(made, [a]) for a in asked]
+    was = made.geometry.encoders["per_token"].forward
+    monkeypatch.setattr(
+        made.geometry.encoders["per_token"], "forward", lambda *args: calls.append(len(args[0])) or was(*args)
+    )
+    encoded = made.encode(made.inputs(asked[:1]))
+    assert set(encoded.tokens) == {"per_token"}  # those of the scene depend on the question
+    for a, logits in zip(asked, alone, strict=True):
+        with torch.no_grad():
+            again = made({**made.inputs([a], pixels=False), "encoded": encoded}, logits_to_keep=1).logits[:, -1]
+        assert torch.allclose(again, logits, atol=1e-5)
+    both = {**made.inputs(asked, pixels=False), "encoded": encoded.repeated(2)}
+    with torch.no_grad():
+        assert torch.allclose(made(both, logits_to_keep=1).logits[:, -1], torch.cat(alone), atol=1e-5)
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("mode", ["add", "gsm", "gated", "concat"])
+def test_sources_combine(path, per_token, mode):
+    made = model(path, mode, awake=True, sources={"scene": {}, "per_token": {}}, mask_probability=0.0)
+    asked = [
+        seen(per_token, clip(seed=8), **tokens(4)),
+        seen(per_token, clip(2, seed=9)),
+        Asked("Up?", ("left", "right"), (clip(2, 56, 56),), geometry=tokens(6), answer_index=0),
+    ]
+    together, alone = last_logits(made, asked), torch.cat([last_logits(made, [a]) for a in asked])
+    assert torch.allclose(together, alone, atol=1e-5)
+    without = [Asked(a.question, a.options, a.clips, geometry={"scene": tokens(4)["scene"]}) for a in asked[:1]]
+    assert not torch.allclose(last_logits(made, without)[0], together[0], atol=1e-4)
+    made.train()
+    # A batch that lacks a source: every parameter has a gradient all the same.
+    made(made.inputs([asked[2]], ["A"])).loss.backward()
+    assert all(p.grad is not None for p in made.geometry.parameters())
+    assert not any(p.grad.any() for p in made.geometry.encoders["per_token"].parameters())
