@@ -133,6 +133,7 @@ def _nodes(node: Node, heard: dict[str, DiagnosticStatus]) -> list[dict]:
         )
         values = {v.key: v.value for v in status.values}
         found += _topics(node, {k: v for k, v in values.items() if " topic " in k}, [])
+        found += _model(values)
         if _seconds(values.get("data age (s)")) < -1.0:
             fix = "the clocks differ: set use_sim_time, or synchronise the computers (chrony)"
             found.append(
@@ -143,6 +144,20 @@ def _nodes(node: Node, heard: dict[str, DiagnosticStatus]) -> list[dict]:
             found.append(
                 _check(label, False, "not running or not configured", "launch/dsr.launch.py starts both nodes")
             )
+    return found
+
+
+def _model(values: dict[str, str]) -> list[dict]:
+    """What a memory node says of its vision-language model, where it has one."""
+    if "vlm" not in values:
+        return []
+    told, topic = values["vlm"], values.get("vlm image topic", "")
+    fine = "cannot be used" not in told
+    asked = f", {values.get('vlm questions', '0')} questions" if fine else ""
+    found = [_check("  vlm", fine, told + asked, "see vlm.model, vlm.device and vlm.dtype, and the memory node's log")]
+    if topic:
+        seen = not topic.startswith("no node")
+        found.append(_check("  vlm pictures", seen, topic, "start the camera driver, or set vlm.image_topic"))
     return found
 
 

@@ -333,7 +333,8 @@ class MemoryNode(DsrNode):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point of `ros2 run dsr_ros memory` and `python -m dsr_ros.memory`."""
-    return run(MemoryNode, args)
+    # With a model it takes images, too; whether there is one is known later than the middleware must be.
+    return run(MemoryNode, args, images=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ ARGUMENTS = [
     ("slow_detector", "external", "the same, in a lane whose results come late and correct the memory"),
     ("slow_names", "", "what that one looks for"),
     ("slow_depth_source", "sensor", "where depth comes from in that lane"),
+    ("vlm_model", "", "folder of a vision-language model that answers backend vlm, and what the geometry declines"),
+    ("vlm_frames", "0", "pictures of color_topic that it is shown; 0: none"),
     ("odom_topic", "", "nav_msgs/Odometry, for robots without TF from base to world_frame"),
     ("tf_topic", "/tf", "transforms (give tf for robots that have their own in their namespace)"),
     ("tf_static_topic", "/tf_static", "static transforms"),
@@ -62,6 +64,11 @@ def generate_launch_description():
         )
     }  # fmt: skip
     camera |= {f"camera.slow.{name}": given[f"slow_{name}"] for name in ("detector", "names", "depth_source")}
+    vlm = {
+        "vlm.model": given["vlm_model"],
+        "vlm.frames": given["vlm_frames"],
+        "vlm.image_topic": given["color_topic"],
+    }
     return LaunchDescription(
         [DeclareLaunchArgument(name, default_value=default, description=text) for name, default, text in ARGUMENTS]
         + [
@@ -71,6 +78,6 @@ def generate_launch_description():
                 parameters=[given["params_file"], {**both, **camera, "odom_topic": given["odom_topic"]}],
                 **common,
             ),
-            Node(executable="memory", name="memory", parameters=[given["params_file"], both], **common),
+            Node(executable="memory", name="memory", parameters=[given["params_file"], {**both, **vlm}], **common),
         ]
     )

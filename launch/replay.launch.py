@@ -27,11 +27,13 @@ ARGUMENTS = [
     ("slow_detector", "external", "the same, in a lane whose results come late and correct the memory"),
     ("slow_names", "", "what that one looks for"),
     ("slow_depth_source", "sensor", "where depth comes from in that lane"),
+    ("vlm_model", "", "folder of a vision-language model, as for dsr.launch.py"),
+    ("vlm_frames", "0", "pictures that it is shown"),
 ]
 #: Handed on to dsr.launch.py.
 _NODES = (
     "namespace", "reliability", "use_sim_time",
-    "detector", "names", "depth_source", "slow_detector", "slow_names", "slow_depth_source",
+    "detector", "names", "depth_source", "slow_detector", "slow_names", "slow_depth_source", "vlm_model", "vlm_frames",
 )  # fmt: skip
 
 

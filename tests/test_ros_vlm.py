@@ -129,6 +129,7 @@ def test_the_model_answers_with_probabilities(quick):
     assert len(odds) == 3 and odds.sum() == pytest.approx(1.0, abs=1e-5) and answer.choice_index == odds.argmax()
     assert answer.confidence == pytest.approx(odds.max()) and answer.kind == "distance"
     details = json.loads(answer.json)["details"]
+    assert details.pop("probabilities") == pytest.approx(odds, abs=1e-5)
     assert details == {"model": "quick", "pictures": 0, "geometry_tokens": {"scene": 2}}
     said = quick.peer.ask("what is love?", backend="vlm")
     assert not said.declined_code and said.answer and said.choice_index == -1

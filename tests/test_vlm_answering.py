@@ -87,7 +87,8 @@ def test_options_get_probabilities_and_the_answer_is_valid(scene, answerer):
     assert len(odds) == 3 and odds.sum() == pytest.approx(1.0) and (odds > 0).all()
     assert answer.choice_index == odds.argmax() and answer.choice == answer.answer == CHOICES[answer.choice_index]
     assert answer.confidence == pytest.approx(odds.max()) and answer.data_age_s == pytest.approx(1.0)
-    assert answer.details == {"model": "tiny-gsm", "pictures": 0, "geometry_tokens": {"scene": 3}}
+    told = {"model": "tiny-gsm", "pictures": 0, "geometry_tokens": {"scene": 3}}
+    assert answer.details == told | {"probabilities": list(answer.choice_probabilities)}
     schema = json.loads((Path(__file__).parents[1] / "docs" / "schemas" / "answer.schema.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(json.loads(json.dumps(answer.to_dict(), allow_nan=False)))
     assert ask(scene, answerer, now_s=6.0) == answer

@@ -259,7 +259,7 @@ def _of_model(answer: dict, choices) -> list[str]:
     """What a model's answer rests on."""
     told, lines = answer["details"], []
     if choices:
-        odds = zip(choices, answer["choice_probabilities"], strict=True)
+        odds = zip(choices, told["probabilities"], strict=True)
         lines.append("  options     " + ", ".join(f"{choice} {100 * p:.0f} %" for choice, p in odds))
     lines.append(f"  confidence  {100 * answer['confidence']:.0f} %, as the model {told['model']} has it")
     tokens = ", ".join(f"{count} tokens of {name}" for name, count in told["geometry_tokens"].items())

@@ -7,9 +7,11 @@ import ctypes.util
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from dsr_core.commands.common import DONE, print_json, verb
 
@@ -87,7 +89,7 @@ def checks() -> list[Check]:
             True,
         ),
     ]
-    return found + [_package(*row) for row in _PACKAGES] + [_networks(), _off_screen()] + _ros()
+    return found + [_package(*row) for row in _PACKAGES] + [_networks(), _off_screen(), *_model()] + _ros()
 
 
 def _package(group: str, module: str, distribution: str, purpose: str) -> Check:
@@ -110,6 +112,24 @@ def _networks() -> Check:
     detail = f"{', '.join(missing)} not fetched" if missing else f"in {cache_dir() / 'models'}"
     fix = "for the detector for recordings without detections: dsr models fetch default"
     return Check("networks [embedded]", not missing, detail, fix)
+
+
+def _model() -> list[Check]:
+    """The vision-language model that $DSR_VLM_MODEL names; it is not loaded, which may take minutes."""
+    path = os.environ.get("DSR_VLM_MODEL", "").strip()
+    if not path:
+        return []
+    missing = [m for m in ("torch", "transformers", "peft", "safetensors") if importlib.util.find_spec(m) is None]
+    if missing:
+        fix = "for backend vlm: pip install 'dsr_ros[vlm]'"
+        return [Check("$DSR_VLM_MODEL", False, f"{path} needs {', '.join(missing)}", fix)]
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return [Check("$DSR_VLM_MODEL", False, f"{path} is no folder here", "give the folder of a trained model")]
+    there = [name for name in ("geometry.json", "config.json") if (folder / name).is_file()]
+    what = {"geometry.json": "a model with geometry", "config.json": "a plain checkpoint"}
+    fix = "give a folder that dsr train wrote, or a checkpoint of transformers"
+    return [Check("$DSR_VLM_MODEL", bool(there), f"{path}: {what[there[0]] if there else 'no model'}", fix)]
 
 
 def _off_screen() -> Check:

@@ -231,7 +231,12 @@ class VlmAnswerer:
             samples=shown + sum(tokens.values()),
             window=seen,
             data_age_s=None if now_s is None else max(now_s - seen[1], 0.0),
-            details={"model": self.name, "pictures": shown, "geometry_tokens": tokens},
+            details={
+                "model": self.name,
+                "pictures": shown,
+                "geometry_tokens": tokens,
+                **({"probabilities": [float(p) for p in probabilities]} if choices else {}),
+            },
         )
 
 
