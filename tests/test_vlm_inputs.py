@@ -199,3 +199,17 @@ def test_a_base_of_another_family_is_refused(one):
 
     with pytest.raises(VlmError, match="'llava' is not prepared here"):
         Inputs(one.tokenizer, LlavaConfig())
+
+
+def test_placeholders_are_those_that_the_tokenizer_makes(gsm):
+    video = gsm.inputs.video
+    text = video.block((3, 4, 6), (0.0, 0.1, 2.0, 2.1, 13.0)) + video.image_block((1, 4, 4))
+    assert gsm.inputs._shown(text) == gsm.tokenizer(text, add_special_tokens=False).input_ids
+
+
+def test_pictures_are_prepared_as_transformers_prepares_them(one):
+    pil = pytest.importorskip("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl", reason="no PIL backend")
+    shown = picture(84, 140, 3)
+    made = pil.Qwen2VLImageProcessorPil(min_pixels=784, max_pixels=230_400)(images=[shown], return_tensors="pt")
+    values, grid = one.inputs.video.patches([shown], 230_400)
+    assert torch.equal(grid, made["image_grid_thw"]) and torch.allclose(values, made["pixel_values"], atol=1e-5)

@@ -5,6 +5,7 @@ Text that users wrote is never read as special tokens: a question that holds "<|
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,6 +74,7 @@ class Inputs:
         self.prompt, self.max_tokens, self.max_pixels = prompt or PromptConfig(), max_tokens, max_pixels
         self.video = video or QwenVideo.of(base_config)
         self.image_id, self.video_id = base_config.image_token_id, base_config.video_token_id
+        self._pads = {"<|video_pad|>": self.video_id, "<|image_pad|>": self.image_id}
         self._seconds = base_config.model_type == "qwen2_5_vl"
         self.end_id, self.pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
         if self.end_id is None:
@@ -162,7 +164,7 @@ class Inputs:
         image_grids = [self.video.grid(1, *_picture(image).shape[:2], self.max_pixels) for image in asked.images]
         blocks = [self.video.block(g, clip.times_s) for g, clip in zip(grids, asked.clips, strict=True)]
         blocks += [self.video.image_block(grid) for grid in image_grids]
-        before = self._marked("".join(blocks)) + [self.placeholder_id] * placeholders
+        before = self._shown("".join(blocks)) + [self.placeholder_id] * placeholders
         question = self.plain(self.prompt.text(asked).strip())
         ids = self._head + before + (self.plain("\n") if before else []) + question + self._tail
         said = [] if reply is None else [*self.plain(reply), self.end_id]
@@ -238,6 +240,16 @@ class Inputs:
     def _marked(self, text: str) -> list[int]:
         """Token ids of a text that was made here: special tokens count."""
         return self.tokenizer(text, add_special_tokens=False).input_ids
+
+    def _shown(self, blocks: str) -> list[int]:
+        """Token ids of what stands for clips and pictures: thousands of placeholders, which need no tokenizer."""
+        ids: list[int] = []
+        for piece in re.split(r"(<\|(?:video|image)_pad\|>)", blocks):
+            if piece in self._pads:
+                ids.append(self._pads[piece])
+            elif piece:
+                ids += self._marked(piece)
+        return ids
 
     def _special(self, token: str) -> int:
         ids = self._marked(token)
