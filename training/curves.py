@@ -34,8 +34,8 @@ def plot(lines: Sequence[dict], path: str | Path, title: str = "") -> None:
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     x, loss = (np.array([line[name] for line in steps]) for name in ("step", "loss"))
-    above.plot(x, loss, color="tab:blue", alpha=0.3, linewidth=1, label="loss of a step")
     width = max(1, round(_SMOOTH * len(loss)))
+    above.plot(x, loss, color="tab:blue", alpha=0.3 if width > 1 else 1.0, linewidth=1, label="loss of a step")
     if width > 1:
         above.plot(x, running_mean(loss, width), color="tab:blue", label=f"mean of {width} steps")
     above.set_ylabel("loss (nats a reply token)")

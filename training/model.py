@@ -129,6 +129,11 @@ def _part(name: str) -> str:
 
 
 def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Parameters that are trained, by name; of a sharded model the shards, which the optimiser knows."""
+    # After an evaluation some still lie whole.
+    for module in model.modules():
+        if hasattr(module, "reshard"):
+            module.reshard()
     return [(n.removeprefix("module."), p) for n, p in model.named_parameters() if p.requires_grad]
 
 
