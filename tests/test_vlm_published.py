@@ -123,12 +123,18 @@ def test_pixels_get_back_what_the_original_gives_them(model, reference):
 
 
 def test_positions_are_rounded_as_the_original_does_in_half_precision(place):
-    half = load_published(place, device="cpu", dtype=torch.bfloat16).module
+    module = load_published(place, device="cpu", dtype=torch.bfloat16).module
     question, seen = torch.randn(300, 64).bfloat16(), []
-    rope, half.rope = half.rope, lambda places, dtype: seen.append(places) or rope(places, dtype)
-    half.condensed(question)
+    rope, module.rope = module.rope, lambda places, dtype: seen.append(places) or rope(places, dtype)
+    module.condensed(question)
     places = next(p[0].float() for p in seen if p.shape[1] == 300)
     assert torch.equal(places[:257], torch.arange(257.0)) and not torch.equal(places, torch.arange(300.0))
+
+
+def test_half_precision_comes_near(model, place):
+    batch = model.inputs([asked("left?", clip()), asked("does it go up?", clip(seed=1))])
+    half, full = logits(load_published(place, device="cpu", dtype=torch.bfloat16), batch), logits(model, batch)
+    assert half.dtype == torch.bfloat16 and 0 < (half.float() - full).abs().mean() < 0.05 * full.abs().mean()
 
 
 def test_the_real_module_is_as_large_as_told():

@@ -227,14 +227,13 @@ def _text_positions(count: int, device) -> Tensor:
 
 
 def _padded(rows: list[tuple[Tensor, Tensor, Tensor]], mask: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Rows of embeddings, positions and places of the batch's own tokens as one batch, padded where that was."""
+    """Rows of embeddings, positions and places of the batch's own tokens as one batch, padded on the left."""
     longest = max(len(embeddings) for embeddings, _, _ in rows)
     embeddings = rows[0][0].new_zeros(len(rows), longest, rows[0][0].shape[1])
     positions = mask.new_zeros(3, len(rows), longest)
     there, own = mask.new_zeros(len(rows), longest), torch.zeros_like(mask)
     for i, (row, places, mine) in enumerate(rows):
-        first = longest - len(row) if bool(mask[i, -1]) else 0
-        filled = slice(first, first + len(row))
+        filled = slice(longest - len(row), longest)
         embeddings[i, filled], positions[:, i, filled], there[i, filled] = row, places, 1
-        own[i, mask[i].bool()] = mine + first
+        own[i, mask[i].bool()] = mine + filled.start
     return {"inputs_embeds": embeddings, "attention_mask": there, "position_ids": positions}, own
