@@ -22,19 +22,13 @@ def operations(model, batch: dict, text_layers: int, vision_blocks: int) -> dict
         "language model", "vision tower", "geometry module"; "base as run" is what the first two take with fewer layers.
     """
 
-    def attention(query, key, value, *_, out_shape=None, **__):
-        return sdpa_flop_count(query, key, value)
-
-    ours = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
     trained = [p for p in model.parameters() if p.requires_grad]
     model.requires_grad_(False)  # the counter follows gradients where there are any
     try:
-        with FlopCounterMode(display=False, custom_mapping=ours) as counter, torch.no_grad():
-            model(batch, logits_to_keep=1)
+        total = counted(lambda: model(batch, logits_to_keep=1))
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
-    total = {name: sum(parts.values()) for name, parts in counter.get_flop_counts().items()}
     base = "GeometryVLM.base"
     text, vision = total[f"{base}.model.language_model"], total[f"{base}.model.visual"]
     head = total[f"{base}.lm_head"]
@@ -47,6 +41,18 @@ def operations(model, batch: dict, text_layers: int, vision_blocks: int) -> dict
         "geometry module": (total["Global"] - text - vision - head) / 1e12,
         "base as run": (text + vision + head) / 1e12,
     }
+
+
+def counted(run) -> dict[str, int]:
+    """Operations by name of a module, "Global" for all of them."""
+
+    def attention(query, key, value, *_, out_shape=None, **__):
+        return sdpa_flop_count(query, key, value)
+
+    ours = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
+    with FlopCounterMode(display=False, custom_mapping=ours) as counter, torch.no_grad():
+        run()
+    return {name: sum(parts.values()) for name, parts in counter.get_flop_counts().items()}
 
 
 def _in_order(total: dict[str, int], prefix: str) -> list[int]:

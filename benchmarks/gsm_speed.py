@@ -14,15 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import resource
-import statistics
-import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+from gsm_timing import Watch, apart, moved, peak_gb, timed
 
 #: Key of a row -> title of its column.
 COLUMNS = {
@@ -43,68 +39,6 @@ COLUMNS = {
     "step_tokens_s": "step tokens/s",
     "step_memory_gb": "step GB",
 }
-
-
-class Watch:
-    """Adds up the time that calls of some methods take, on the device."""
-
-    def __init__(self, module, names: tuple[str, ...], cuda: bool):
-        self.cuda, self.spans = cuda, []
-        for name in names:
-            setattr(module, name, self._timed(getattr(module, name)))
-
-    def _timed(self, method):
-        def call(*args, **kwargs):
-            start = self._now()
-            out = method(*args, **kwargs)
-            self.spans.append((start, self._now()))
-            return out
-
-        return call
-
-    def _now(self):
-        if not self.cuda:
-            return time.perf_counter()
-        import torch
-
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    def take_ms(self) -> float:
-        """Milliseconds since it was last asked."""
-        spans, self.spans = self.spans, []
-        return sum(a.elapsed_time(b) if self.cuda else 1e3 * (b - a) for a, b in spans)
-
-
-def timed(run, repeats: int, seconds: float, cuda: bool, watch: Watch | None = None) -> tuple[float, float]:
-    """Median milliseconds of `run`, and of what `watch` saw of it, after one call to warm up."""
-    import torch
-
-    took, inside, begun = [], [], time.perf_counter()
-    for number in range(repeats + 1):
-        if cuda:
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        run()
-        if cuda:
-            torch.cuda.synchronize()
-        ms, seen = 1e3 * (time.perf_counter() - start), watch.take_ms() if watch else 0.0
-        if number:
-            took.append(ms)
-            inside.append(seen)
-            if time.perf_counter() - begun > seconds and number >= 2:
-                break
-    return statistics.median(took), statistics.median(inside)
-
-
-def peak_gb(cuda: bool) -> float:
-    """Peak of memory since it was last reset, of the GPU, else of the process since it began."""
-    import torch
-
-    if cuda:
-        return torch.cuda.max_memory_allocated() / 1e9
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
 
 
 def make_model(mode: str, sources: tuple[str, ...], args):
@@ -144,7 +78,7 @@ def measure(mode: str, sources: tuple[str, ...], args, results) -> None:
     asked = gsm_models.questions(max(args.batch), args.frames, size, model.sources)
     rows = []
     for count in args.batch:
-        batch = model._here(model.inputs(asked[:count]))
+        batch = moved(model.inputs(asked[:count]), args.device)
         tokens = int(batch["attention_mask"].sum())
         row = {"mode": mode, "sources": "+".join(sources), "batch": count, "tokens": tokens // count}
         rows.append(row)
@@ -160,7 +94,7 @@ def measure(mode: str, sources: tuple[str, ...], args, results) -> None:
         except torch.OutOfMemoryError:
             row["forward_ms"] = None
     if args.count:
-        batch = model._here(model.inputs(asked[:1]))
+        batch = moved(model.inputs(asked[:1]), args.device)
         counted = gsm_operations.operations(model, batch, *gsm_models.depths(args.model))
         for row in rows:
             add_counted(row, counted)
@@ -190,7 +124,8 @@ def train(model, asked: list, rows: list[dict], args, cuda: bool) -> None:
     for row in rows:
         chosen = asked[: row["batch"]]
         # Padded on the left, replies stand at the end, and logits are made for them alone.
-        batch = model._here(model.inputs(chosen, [model.inputs.prompt.true_reply(a) for a in chosen], side="left"))
+        replies = [model.inputs.prompt.true_reply(a) for a in chosen]
+        batch = moved(model.inputs(chosen, replies, side="left"), args.device)
         tokens = int(batch["attention_mask"].sum())
         kept = int((batch["labels"] != -100).sum(1).max()) + 1
         batch["labels"] = batch["labels"][:, -kept:]
@@ -211,55 +146,10 @@ def train(model, asked: list, rows: list[dict], args, cuda: bool) -> None:
         batch.clear()
 
 
-def encoder_costs(args) -> dict[str, float]:
-    """Milliseconds a clip of the frozen encoder at its real size, and of reading its features from a cache."""
-    import torch
-    from transformers import Dinov2WithRegistersModel
-
-    from dsr_core.perception import networks
-    from dsr_core.vlm.pi3_encoder import Pi3Encoder, large_config
-    from dsr_core.vlm.sources import make_source
-    from dsr_core.vlm.values import Clip
-
-    cuda = args.device.startswith("cuda")
-    width, height = (int(n) for n in args.size.split("x"))
-    pictures = np.random.default_rng(0).integers(0, 256, (args.frames, height, width, 3), dtype=np.uint8)
-    clip = Clip(list(pictures), np.arange(args.frames) * 0.25)
-    source = make_source("pi3_encoder", {"patch": 16 if "qwen3" in args.model else 14})
-    with torch.device(args.device):
-        network = Dinov2WithRegistersModel(large_config())
-    encoder = Pi3Encoder(network, args.device, networks.choose_dtype(args.dtype))
-    _, high, wide = source.grid.patches(clip)
-    found = []
-    ms, _ = timed(
-        lambda: found.append(encoder(clip.frames, (high, wide))), max(2, args.repeats // 3), args.seconds, cuda
-    )
-    features = found[-1].numpy()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tokens.npy"
-        np.save(path, features)
-        cached, _ = timed(lambda: torch.from_numpy(np.load(path)).to(args.device), args.repeats, args.seconds, cuda)
-    return {"encoder_ms": ms, "cached_ms": cached, "cached_mb": features.nbytes / 1e6}
-
-
 def put_encoder_costs(args, results) -> None:
-    results.put(encoder_costs(args))
+    import gsm_encoder
 
-
-def apart(target, *args):
-    """What `target` puts into a queue, in a process of its own; None where it died."""
-    spawn = multiprocessing.get_context("spawn")
-    results = spawn.Queue()
-    worker = spawn.Process(target=target, args=(*args, results), daemon=True)
-    worker.start()
-    out = None
-    while out is None and (worker.is_alive() or not results.empty()):
-        try:
-            out = results.get(timeout=1.0)
-        except Exception:  # queue.Empty
-            continue
-    worker.join()
-    return out
+    results.put(gsm_encoder.costs(args))
 
 
 def table(rows: list[dict]) -> str:
@@ -328,14 +218,15 @@ def main() -> None:
         took = time.perf_counter() - begun
         print(f"  {mode} {'+'.join(sources)}: module of {parameters:.0f} M parameters, {took:.0f} s so far", flush=True)
     print(table(rows), flush=True)
-    encoder = None
-    if "pi3_encoder" in args.sources and (encoder := apart(put_encoder_costs, args)):
-        first = next((row for row in rows if row["mode"] == "none" and row["batch"] == 1), None)
-        share = f" ({100 * encoder['encoder_ms'] / first['forward_ms']:.0f} % of a forward)" if first else ""
-        print(
-            f"frozen encoder: {encoder['encoder_ms']:.0f} ms a clip{share}; from a cache {encoder['cached_ms']:.0f} ms"
-            f" ({encoder['cached_mb']:.0f} MB)"
-        )
+    encoder = apart(put_encoder_costs, args) if "pi3_encoder" in args.sources else None
+    first = next((row for row in rows if row["mode"] == "none" and row["batch"] == 1), {})
+    if encoder and encoder.get("ms"):
+        share = f" ({100 * encoder['ms'] / first['forward_ms']:.0f} % of a forward)" if first.get("forward_ms") else ""
+        cached = f"from a cache {encoder['cached_ms']:.0f} ms ({encoder['cached_mb']:.0f} MB)"
+        print(f"frozen encoder: {encoder['ms']:.0f} ms a clip{share}; {cached}")
+    if encoder and "operations" in encoder and "operations" in first:
+        whole = first["operations"]["language model"] + first["operations"]["vision tower"]
+        print(f"frozen encoder: {100 * encoder['operations'] / whole:.0f} % of the operations of a forward")
     if args.json:
         Path(args.json).write_text(json.dumps({"args": vars(args), "rows": rows, "encoder": encoder}))
 
