@@ -185,6 +185,36 @@ def test_frames_are_made_as_small_as_for_the_language_model(weights):
     assert source(weights).grid.patches(shown) == tuple(QWEN.patches(shown.frames, MAX_PIXELS)[1][0])
 
 
+@pytest.mark.parametrize("mode", ["gsm", "add", "gated", "concat"])
+def test_its_tokens_go_into_a_model(weights, tmp_path, mode):
+    """From frames to logits, which they change, in every mode that takes geometry."""
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    from dsr_core.vlm.compose import compose
+    from dsr_core.vlm.config import GeometryConfig
+    from dsr_core.vlm.model import GeometryVLM
+    from tests.tiny_vlm import tiny_qwen25_vl
+
+    folder = tiny_qwen25_vl(tmp_path)
+    settings = {"weights": str(weights), "width": reference.WIDTH, "device": "cpu"}
+    config = GeometryConfig(mode=mode, sources={"pi3_encoder": settings}, queries=4, width=32, heads=4)
+    torch.manual_seed(0)
+    base = AutoModelForImageTextToText.from_pretrained(folder)
+    model = GeometryVLM.of(base, AutoTokenizer.from_pretrained(folder), config).eval()
+    with torch.no_grad():
+        for parameter in model.geometry.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))  # gates are shut at the start
+    told = [
+        compose("left or right?", ("left", "right"), clip=clip(3, seed=seed).clip, sources=model.sources, key=str(seed))
+        for seed in (0, 1)
+    ]
+    with torch.no_grad():
+        out = model(model.inputs(told)).logits
+        bare = model(model.inputs([compose(t.question, t.options, clip=t.clips[0]) for t in told])).logits
+    assert told[0].geometry["pi3_encoder"].grid == (2, 2, 3)
+    assert torch.isfinite(out).all() and (out[:, -1] - bare[:, -1]).abs().max() > 1e-4
+
+
 def test_settings_tell_what_tokens_depend_on(weights):
     assert source(weights).settings() != source(weights, patch=16).settings() != source("b", patch=16).settings()
     assert source(weights, batch=1).settings() == source(weights, batch=4).settings()

@@ -229,3 +229,25 @@ def test_a_backend_is_run_over_the_clip(tmp_path):
         np.testing.assert_array_equal(again, tokens.features)
         long = make_source("reconstruction", settings | {"window": 6}).tokens(clip(9))
         assert long.grid == (5, 2, 3)
+
+
+def test_depth_anything_3_is_run_over_the_clip(tmp_path):
+    """Its real network of the smallest size, with random weights."""
+    torch = pytest.importorskip("torch", reason="reconstruction backends need torch: run tools/setup.sh")
+    pytest.importorskip("depth_anything_3", reason="pip install --no-deps depth-anything-3")
+    pytest.importorskip("omegaconf", reason="pip install einops omegaconf addict")
+    from depth_anything_3.cfg import create_object, load_config
+    from depth_anything_3.registry import MODEL_REGISTRY
+    from safetensors.torch import save_model
+
+    torch.manual_seed(0)
+    holder = torch.nn.Module()
+    holder.model = create_object(load_config(MODEL_REGISTRY["da3-small"])).eval()
+    save_model(holder, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_name": "da3-small"}')
+    settings = {"weights": str(tmp_path), "device": "cpu", "picture_pixels": 56 * 84, "min_confidence": 0.0}
+    made = make_source("reconstruction", settings)
+    tokens = made.tokens(clip(3, 112, 168))
+    assert tokens.grid == (2, 4, 6) and (tokens.features[:, KNOWN] == 1).all()
+    with pytest.raises(VlmError, match="no metres"):
+        make_source("reconstruction", settings | {"scale": "metric"}).tokens(clip(1))
