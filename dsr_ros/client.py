@@ -22,6 +22,8 @@ from dsr_ros.spinner import Spinner
 from dsr_ros.srv import Ask
 
 _RESEND_S = 2.0
+#: What a decline needs to come in time.
+_WAY_S = 0.5
 
 
 class AskError(DsrError):
@@ -96,6 +98,8 @@ class AskClient:
             backend=backend,
             rules=rules,
         )
+        if backend == "vlm":  # a model shall not go on with what nobody waits for any more
+            request.timeout = convert.to_duration(max(timeout_s - _WAY_S, 0.5 * timeout_s))
         return self.call(request, timeout_s)
 
     def call(self, request: Ask.Request, timeout_s: float = 10.0) -> Ask.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import time
 from collections.abc import Callable, Hashable
@@ -107,6 +108,7 @@ class Vlm:
         """Drops the model."""
         if self.worker is not None and not self.worker.stop():
             self._node.get_logger().warning("the model is still at work; it ends after its layer")
+        gc.collect()  # a model takes gigabytes
 
     def clear(self) -> None:
         """Forgets the pictures: the memory was cleared."""

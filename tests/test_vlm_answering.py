@@ -221,6 +221,29 @@ def test_out_of_memory_is_a_decline_and_the_next_question_is_answered(scene, ans
     assert ask(scene, answerer) == before
 
 
+def test_memory_that_is_really_short_is_a_decline(scene, folder):
+    """The process gets 100 MB more than it has, and a clip whose pixels alone take 375 MB as numbers."""
+    resource = pytest.importorskip("resource")
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("how large this process is can only be read on Linux")
+    made = VlmAnswerer.load(folder, "cpu")
+    made.warm_up()
+    inputs = model_of(made).inputs
+    inputs.max_pixels = inputs.max_tokens = 10**9
+    large = Clip([np.zeros((1400, 1400, 3), np.uint8)] * 16, [0.1 * i for i in range(16)])
+    before, limits = ask(scene, made), resource.getrlimit(resource.RLIMIT_AS)
+    size = int(statm.read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 100_000_000, limits[1]))
+    try:
+        declined = ask(scene, made.given(lambda window: large)).declined
+        after = ask(scene, made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    assert declined.code == "BACKEND_UNAVAILABLE" and "too little memory" in declined.message
+    assert after == before
+
+
 def test_whatever_a_model_raises_is_a_decline(scene, answerer, monkeypatch):
     layer = model_of(answerer).base.model.language_model.layers[0]
     with monkeypatch.context() as patch:

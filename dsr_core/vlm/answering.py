@@ -114,7 +114,8 @@ class VlmAnswerer:
         if failure is not None:
             _free()
             raise failure
-        return cls(model.eval(), Path(path).name if Path(path).is_dir() else str(path), config)
+        folder = Path(path).expanduser()
+        return cls(model.eval(), folder.resolve().name if folder.is_dir() else str(path), config)
 
     @property
     def max_pixels(self) -> int:
