@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dsr_core.errors import DsrError
 from dsr_core.vlm.values import VlmError
 
 #: Keys that a table names of each reason.
@@ -76,3 +77,8 @@ class Faults:
                 lines.append(f"          {self.rows[keys[0]][1]}")
         lines += [f"  {count:6d}  {what}" for what, count in self.repaired.items()]
         return "\n".join(lines)
+
+
+def told(error: Exception) -> str:
+    """An error in words; one that was not raised on purpose with its kind."""
+    return str(error) if isinstance(error, DsrError) else f"{type(error).__name__}: {error}"

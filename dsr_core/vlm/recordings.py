@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from dsr_core.errors import DsrError
 from dsr_core.qa.curation.recordings import Recording, expand
 from dsr_core.qa.files.readers import QaRow
 from dsr_core.qa.running.shards import code_digest, fingerprint
@@ -16,7 +15,7 @@ from dsr_core.scene import Scene
 from dsr_core.sources import open_source
 from dsr_core.sources.video import VIDEO_ENDINGS, recognises
 from dsr_core.vlm.disk_cache import Memory, key_of
-from dsr_core.vlm.faults import Faults, RowFault
+from dsr_core.vlm.faults import Faults, RowFault, told
 from dsr_core.vlm.frames_cache import FrameConfig, FramesCache, Kept
 from dsr_core.vlm.values import Clip, VlmError
 
@@ -142,8 +141,8 @@ class Recordings:
         at = self.scene_of(row)
         try:
             return self._scenes.made(str(at), lambda: (self._read(at), 1.0))
-        except (DsrError, OSError) as error:
-            raise RowFault("its scene cannot be read", str(error)) from error
+        except Exception as error:  # whatever a damaged file does to its reader
+            raise RowFault("its scene cannot be read", told(error)) from error
 
     def _read(self, at: Path | Recording) -> Scene:
         if isinstance(at, Path):
@@ -184,8 +183,8 @@ class Recordings:
             return self._frames.kept(content, lambda: open_source(path, sequence))
         except RowFault:
             raise
-        except (DsrError, OSError) as error:
-            raise RowFault("its video cannot be decoded", str(error)) from error
+        except Exception as error:  # whatever a damaged file does to its decoder
+            raise RowFault("its video cannot be decoded", told(error)) from error
 
     def future_s(self, row: QaRow, scene: Scene | None) -> float | None:
         """Second from which a row's future is hidden: as its file says; of a published question about the future, the

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dsr_core.errors import DsrError
 from dsr_core.qa.files.readers import QaRow, read_rows
 from dsr_core.qa.files.rescale import rescale_boxes
 from dsr_core.vlm.compose import compose
 from dsr_core.vlm.disk_cache import Memory, key_of
-from dsr_core.vlm.faults import Faults, RowFault
+from dsr_core.vlm.faults import Faults, RowFault, told
 from dsr_core.vlm.recordings import Recordings
 from dsr_core.vlm.sources import GeometrySource
 from dsr_core.vlm.values import Asked, VlmError
@@ -155,8 +154,8 @@ class QuestionSet:
                     answer_index=row.answer_index,
                     key=question.key,
                 )
-            except DsrError as error:
-                raise RowFault("its geometry cannot be made", str(error)) from error
+            except Exception as error:  # whatever a strange row does to a source, it costs itself alone
+                raise RowFault("its geometry cannot be made", told(error)) from error
             kept = _rescaled(replace(made, clips=()), row, clip)
             self._memory.put(index, kept, 1000 + sum(tokens.features.nbytes for tokens in kept.geometry.values()))
         return kept if clip is None else replace(kept, clips=(clip,))
