@@ -328,3 +328,19 @@ def test_sources_combine(path, per_token, mode):
     made(made.inputs([asked[2]], ["A"])).loss.backward()
     assert all(p.grad is not None for p in made.geometry.parameters())
     assert not any(p.grad.any() for p in made.geometry.encoders["per_token"].parameters())
+
+
+@pytest.mark.parametrize("mode", ["gsm", "gated"])
+def test_mixed_precision_leaves_the_module_in_float32(path, mode, monkeypatch):
+    made, told = model(path, mode, awake=True), []
+    name = "inserted" if made.config.inserts else "fused"
+    was = getattr(made.geometry, name)
+    monkeypatch.setattr(made.geometry, name, lambda *args: told.append(was(*args)) or told[-1])
+    batch = made.inputs([Asked("Up?", ("left", "right"), (clip(),), geometry=tokens(4))])
+    encoded = made.encode(batch)  # the vision tower itself does compute in half precision
+    with torch.no_grad():
+        plain = made({**batch, "encoded": encoded}).logits
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = made({**batch, "encoded": encoded}).logits
+    assert told[0].dtype == torch.float32 and torch.equal(*told)
+    assert not torch.equal(plain, mixed.float()) and torch.allclose(plain, mixed.float(), atol=0.5)
