@@ -15,9 +15,8 @@ GRID = (2, 3, 4)
 #: Where the numbers stand, as `cell_features` tells.
 KNOWN, FIRST, OWN, DEPTH = 0, slice(1, 4), slice(4, 7), 7
 SPREAD, NORMAL, SHARE, CONFIDENCE = slice(8, 11), slice(11, 14), 14, 15
-TIMES, CAMERA, AXIS, DOWN, RAY, PLACE = (
-    slice(a, b) for a, b in ((16, 20), (20, 23), (23, 26), (26, 29), (29, 32), (32, 34))
-)
+TIMES, CAMERA, AXIS, DOWN = slice(16, 19), slice(19, 22), slice(22, 25), slice(25, 28)
+RAY, PLACE = slice(28, 31), slice(31, 33)
 
 
 def turn_y(angle):
@@ -147,14 +146,22 @@ def test_a_slope_turns_its_normal():
     np.testing.assert_allclose(out[..., NORMAL], np.broadcast_to(expected, (1, 3, 4, 3)), atol=2e-3)
 
 
-def test_times_are_of_the_clip_and_of_the_window():
-    out = features(world(), (10.0, 11.0, 12.0, 13.0), window=(12.0, 14.0))[:, 0, 0, TIMES]
+def test_times_are_of_the_clip_and_of_the_clock():
+    out = features(world(), (10.0, 11.0, 12.0, 13.0))[:, 0, 0, TIMES]
     np.testing.assert_allclose(out[:, 0], [0.5 / 3, 2.5 / 3], atol=1e-6)
     np.testing.assert_allclose(out[:, 1], np.log(4.0), atol=1e-6)
-    np.testing.assert_allclose(out[:, 2], [-0.75, 0.25], atol=1e-6)
-    assert out[:, 3].tolist() == [0, 1]
-    alone = features(world(), (10.0, 11.0, 12.0, 13.0))[:, 0, 0, TIMES]
-    np.testing.assert_allclose(alone[:, 2], alone[:, 0], atol=1e-6)
+    np.testing.assert_allclose(out[:, 2], [1.05, 1.25], atol=1e-6)
+    still = features(changed(world(), K=None), (5.0, 5.0, 5.0, 5.0))[:, 0, 0, TIMES]
+    np.testing.assert_allclose(still, [[0, 0, 0.5]] * 2, atol=1e-6)
+
+
+def test_tokens_of_a_clip_are_those_of_every_question():
+    """They are kept by clip, so the window of a question must not matter."""
+    shown = clip(3)
+    made = make_source("reconstruction")
+    made._reconstructor = lambda rgb: world(len(rgb))
+    asked = Context(clip=shown.clip, window=(0.2, 0.4))
+    np.testing.assert_array_equal(made.tokens(asked).features, made.tokens(shown).features)
 
 
 def test_an_odd_frame_stands_twice():

@@ -196,7 +196,7 @@ def merged(features: Tensor, temporal: int = 2, merge: int = 2) -> Tensor:
     return cells.permute(0, 2, 4, 1, 3, 5, 6).reshape(-1, temporal * merge**2 * width)
 
 
-class Pi3Encoder:
+class Pi3Encoder(nn.Module):
     """Frames -> geometry tokens of the frozen encoder, one for each visual token of Qwen.
 
     Args:
@@ -206,6 +206,7 @@ class Pi3Encoder:
     def __init__(self, network: nn.Module, device: str = "cpu", dtype: torch.dtype = torch.float32, batch: int = 8):
         if batch < 1:
             raise VlmError(f"batch = {batch} frames must be at least 1")
+        super().__init__()
         self.network = network.to(device, dtype).eval().requires_grad_(False)
         self.device, self.dtype, self.batch = device, dtype, batch
 

@@ -23,10 +23,12 @@ BACKENDS = ("depth_anything_3", "pi3")
 SCALES = ("median", "metric")
 #: What metres are divided by to be about one, as `SceneSource` does.
 _LENGTH_M = 10.0
+#: What seconds on the question's clock are divided by.
+_CLOCK_S = 10.0
 #: Wavelengths of the Fourier features of a position, after scaling.
 _WAVELENGTHS = (0.5, 1.0, 2.0, 4.0)
 #: Numbers of a token; see `cell_features`.
-FEATURES = 34 + 6 * len(_WAVELENGTHS)
+FEATURES = 33 + 6 * len(_WAVELENGTHS)
 
 
 class ReconstructionSource(GeometrySource):
@@ -101,13 +103,7 @@ class ReconstructionSource(GeometrySource):
             )
         grid = self.grid.tokens(clip)
         found = cell_features(
-            joined.reconstruction,
-            clip.times_s,
-            grid,
-            self.grid.temporal,
-            self.scale,
-            self.min_confidence,
-            context.window,
+            joined.reconstruction, clip.times_s, grid, self.grid.temporal, self.scale, self.min_confidence
         )
         return GeometryTokens(found, grid=grid)
 
@@ -138,7 +134,6 @@ def cell_features(
     temporal: int = 2,
     scale: str = "median",
     min_confidence: float = 0.1,
-    window: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Numbers (t * h * w, FEATURES) float32 of the cells of a grid, by time, row and column.
 
@@ -151,8 +146,7 @@ def cell_features(
     * spread of the points along the axes of their own camera, over their depth (3);
     * mean surface normal, towards the camera (3), shorter the less plane the cell is;
     * share of the pixels that count; mean confidence of all pixels;
-    * time within the clip, 0 to 1; log(1 + seconds of the clip); time within the window (0 at its start, 1 at its end;
-      the clip, where there is no window); whether within it;
+    * time within the clip, 0 to 1; log(1 + seconds of the clip); time on the question's clock over 10 s;
     * camera: position (3), optical axis (3), axis downwards in the image (3), of the cell's first frame;
     * direction of the ray through the cell's middle (3), 0 where no intrinsics can be told;
     * the cell's middle as a part of the image's height and width (2);
@@ -161,7 +155,7 @@ def cell_features(
     Args:
         found: Points, poses and confidence of the frames. times_s: Their seconds.
         grid: (t, h, w), t * temporal frames at least as many as there are.
-        scale, min_confidence: As for `ReconstructionSource`. window: (start, end) in seconds.
+        scale, min_confidence: As for `ReconstructionSource`.
 
     Raises:
         VlmError: sizes do not fit, or metres are asked for and not given.
@@ -209,7 +203,7 @@ def cell_features(
         np.where(known[..., None], seen, 0.0),
         number / pixels,
         confidence / pixels,
-        _over(_times(np.asarray(times_s, float)[order].reshape(count, temporal).mean(1), times_s, window), grid),
+        _over(_times(np.asarray(times_s, float)[order].reshape(count, temporal).mean(1), times_s), grid),
         _over(axes, grid),
         np.einsum("nij,nhwj->nhwi", R, rays)[heads],
         np.broadcast_to(_places(high, wide), (*grid, 2)),
@@ -280,21 +274,11 @@ def _places(high: int, wide: int) -> np.ndarray:
     return np.stack(np.meshgrid((np.arange(high) + 0.5) / high, (np.arange(wide) + 0.5) / wide, indexing="ij"), axis=2)
 
 
-def _times(at_s: np.ndarray, times_s: Sequence[float], window: tuple[float, float] | None) -> np.ndarray:
-    """(t, 4) time within the clip, log(1 + its seconds), time within the window, whether within it."""
-    start_s, end_s = float(times_s[0]), float(times_s[-1])
-    duration_s = max(end_s - start_s, 1e-6)
-    begun_s, ended_s = (start_s, end_s) if window is None else window
-    within = (at_s - begun_s) / max(ended_s - begun_s, 1e-6)
-    return np.stack(
-        [
-            (at_s - start_s) / duration_s,
-            np.full(len(at_s), np.log1p(end_s - start_s)),
-            np.clip(within, -5, 5),
-            (within >= -1e-6) & (within <= 1 + 1e-6),
-        ],
-        axis=1,
-    )
+def _times(at_s: np.ndarray, times_s: Sequence[float]) -> np.ndarray:
+    """(t, 3) time within the clip, log(1 + its seconds), time on the question's clock."""
+    start_s, duration_s = float(times_s[0]), float(times_s[-1]) - float(times_s[0])
+    within = (at_s - start_s) / max(duration_s, 1e-6)
+    return np.stack([within, np.full(len(at_s), np.log1p(duration_s)), np.clip(at_s / _CLOCK_S, -20, 20)], axis=1)
 
 
 def _over(values: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
