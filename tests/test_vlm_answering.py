@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,37 @@ def test_one_clip_is_encoded_once_and_the_answers_are_the_same(scene, tmp_path, 
     assert said.details["pictures"] == 4 and answers[0].details["geometry_tokens"] == {"scene": 3}
     other = ask(scene, made.given(lambda window: clip(1)))
     assert logs(other) != pytest.approx(logs(answers[0]), abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("question", "from_zero"),
+    [
+        ("is the forklift moving?", True),
+        ("did the forklift move in the last 2 s?", True),
+        ("what is love?", True),
+        ("is the forklift moving between 3601 and 3602 s?", False),
+        ("what did love do at 3602 s?", False),
+        ("has the forklift moved since 3601 s?", False),
+    ],
+)
+def test_times_count_from_zero_unless_the_question_tells_seconds(tmp_path, question, from_zero, monkeypatch):
+    """Of a robot that has run for an hour."""
+    base = GeometryVLM.load(tiny_qwen3_vl(tmp_path), device="cpu")
+    track = fake_track("1", "forklift", (10, 2, 0), (-1, 0, 0))
+    late = fake_scene(replace(track, stamps_s=track.stamps_s + 3600))
+    late = replace(late, stamps_s=late.stamps_s + 3600)
+    made, times = VlmAnswerer(base.eval(), "tiny"), []
+    shown = Clip(clip().frames, [3600.5, 3601.0, 3601.5, 3602.0])
+    expanded = type(base.inputs.video).block
+    monkeypatch.setattr(
+        type(base.inputs.video),
+        "block",
+        lambda self, grid, seen: times.append(list(seen)) or expanded(self, grid, seen),
+    )
+    answer = ask(late, made.given(lambda window: shown), question)
+    assert answer.declined is None
+    assert times[-1] == ([0.0, 0.5, 1.0, 1.5] if from_zero else shown.times_s)
+    assert answer.window[0] >= 3600.0
 
 
 class Looking(GeometrySource):

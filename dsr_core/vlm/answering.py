@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from dsr_core.errors import DeclineError, DependencyError, DsrError
+from dsr_core.language.parse import parse
 from dsr_core.reasoning.answer import Answer
 from dsr_core.scene import Scene, Track
 from dsr_core.vlm.compose import compose
 from dsr_core.vlm.sources import GeometrySource
 from dsr_core.vlm.values import Asked, Clip, Context, GeometryTokens, VlmError
 
+_SECONDS = re.compile(r"\d\s?s(?:ec(?:ond)?s?)?\b", re.IGNORECASE)
 #: (start, end) of what a question is about, or None -> what the model is shown of that time, or None.
 Frames = Callable[[tuple[float, float] | None], Clip | None]
 _LESS = "show fewer or smaller pictures (vlm.frames, vlm.max_pixels; dsr ask --pictures), or take a smaller model"
@@ -195,7 +198,8 @@ class VlmAnswerer:
         if about is None and self.config.memory_s is not None:
             about = (max(end_s - self.config.memory_s, 0.0), end_s)
         with self._engine.lent(self._check) as engine:
-            asked = engine.compose(question, choices, scene, clip, about)
+            shown = clip if clip is None or _tells_seconds(question) else engine.from_zero(clip)
+            asked = engine.compose(question, choices, scene, shown, about)
             if not asked.clips and not asked.geometry:
                 raise DeclineError(
                     "NOT_OBSERVED",
@@ -221,7 +225,7 @@ class VlmAnswerer:
         start_s = scene.start_s if clip is None else min(scene.start_s, clip.times_s[0])
         seen = (start_s, end_s) if about is None else (max(about[0], start_s), min(about[1], end_s))
         tokens = {name: len(made) for name, made in asked.geometry.items()}
-        shown = 0 if clip is None else len(clip.frames)
+        pictures = 0 if clip is None else len(clip.frames)
         return Answer(
             answer=choices[index] if choices else said,
             confidence=confidence,
@@ -229,12 +233,12 @@ class VlmAnswerer:
             choice_index=index,
             choice_probabilities=tuple(float(p) for p in probabilities),
             backend="vlm",
-            samples=shown + sum(tokens.values()),
+            samples=pictures + sum(tokens.values()),
             window=seen,
             data_age_s=None if now_s is None else max(now_s - seen[1], 0.0),
             details={
                 "model": self.name,
-                "pictures": shown,
+                "pictures": pictures,
                 "geometry_tokens": tokens,
                 **({"probabilities": [float(p) for p in probabilities]} if choices else {}),
             },
@@ -273,6 +277,7 @@ class _Engine:
             for name, source in model.sources.items()
         }
         self._encoded: tuple[Clip, object] | None = None
+        self._from_zero: tuple[Clip, Clip] | None = None
         self._lock = threading.Lock()
 
     @contextmanager
@@ -286,10 +291,17 @@ class _Engine:
     def forget(self) -> None:
         """Drops what was encoded."""
         with self._lock:
-            self._encoded = None
+            self._encoded = self._from_zero = None
             for source in self._sources.values():
                 if isinstance(source, _OncePerClip):
                     source.forget()
+
+    def from_zero(self, clip: Clip) -> Clip:
+        """The clip with times that count from its first picture; the same object for the same clip."""
+        if self._from_zero is None or self._from_zero[0] is not clip:
+            times_s = [time_s - clip.times_s[0] for time_s in clip.times_s]
+            self._from_zero = (clip, Clip(clip.frames, times_s))
+        return self._from_zero[1]
 
     def compose(self, question: str, choices, scene: Scene, clip: Clip | None, window) -> Asked:
         return compose(question, choices, scene=scene, clip=clip, window=window, sources=self._sources)
@@ -351,6 +363,20 @@ def _checked(model, check: Callable[[], None]):
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _tells_seconds(question: str) -> bool:
+    """Whether a question speaks of seconds of the scene's clock.
+
+    Where it does not, pictures are shown with times from zero: the clock of a robot that has run for hours is at
+    thousands, which no model has been trained on.
+    """
+    try:
+        parsed = parse(question)
+    except DeclineError:
+        return bool(_SECONDS.search(question))
+    query, times = parsed.query, parsed.times
+    return any(at is not None for at in (query.window, query.viewpoint.at, times.start_s, times.end_s))
 
 
 def _not_finite() -> DeclineError:
