@@ -216,9 +216,7 @@ class Pi3Encoder(nn.Module):
         return self.network.config.hidden_size
 
     @torch.inference_mode()
-    def __call__(
-        self, frames: Sequence[np.ndarray], grid: tuple[int, int], temporal: int = 2, merge: int = 2
-    ) -> Tensor:
+    def forward(self, frames: Sequence[np.ndarray], grid: tuple[int, int], temporal: int = 2, merge: int = 2) -> Tensor:
         """Tokens (T / temporal * h / merge * w / merge, temporal * merge^2 * C) float32 on the CPU.
 
         Args:
