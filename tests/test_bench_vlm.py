@@ -98,6 +98,9 @@ def test_boxes_are_told_in_pixels_of_the_frames(kept):
     sized = {"question": question, "image_size": (168, 112)}
     assert "[42,28,84,56]" in made._asked(request(frames=2, **sized)).question
     assert "[84,56,168,112]" in made._asked(request(**sized)).question
+    made._model.inputs.max_pixels = 28 * 42  # frames are made smaller first
+    small = made._asked(request(frames=2, **sized))
+    assert small.clips[0].frames[0].shape == (28, 42, 3) and "[21,14,42,28]" in small.question
 
 
 def test_rows_that_it_cannot_take_are_told(kept, scenes):

@@ -107,6 +107,7 @@ class VlmModel(Model):
     def _asked(self, request: Request):
         """What the model is asked, as in training; or why it is not."""
         from dsr_core.vlm.compose import compose
+        from dsr_core.vlm.showing import shrunk
         from dsr_core.vlm.values import Clip
 
         row, scene = request.row, None
@@ -114,8 +115,9 @@ class VlmModel(Model):
             scene = self._scenes.of(row)
             if isinstance(scene, NoReply):
                 return scene
-        clip = Clip(request.frames, request.times_s) if len(request.frames) else None
+        most = self._model.inputs.max_pixels  # as in training, boxes are told in pixels of what it really sees
         try:
+            clip = Clip([shrunk(f, most) for f in request.frames], request.times_s) if len(request.frames) else None
             asked = compose(
                 row.question,
                 tuple((row.choices or {}).values()),
@@ -126,7 +128,7 @@ class VlmModel(Model):
                 sources=self._model.sources,
                 key=row.key,
             )
-            if row.image_size is not None and clip is not None:  # boxes in pixels of the frames
+            if row.image_size is not None and clip is not None:
                 sizes = row.image_size, clip.frames[0].shape[1::-1]
                 options = tuple(rescale_boxes(option, *sizes) for option in asked.options)
                 asked = replace(asked, question=rescale_boxes(asked.question, *sizes), options=options)
