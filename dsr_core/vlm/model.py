@@ -106,13 +106,14 @@ class GeometryVLM(nn.Module):
 
         Args:
             batch: As `Inputs` makes it, on any device; "encoded" in it (an `Encoded`) stands for its pixels.
-            options: To the base, such as `logits_to_keep`.
+            options: To the base, such as `logits_to_keep`. Without that one, a batch with labels gets logits from where
+                its first reply begins: a vocabulary of numbers for each visual token would fill gigabytes for nothing.
         """
         batch = self._here(batch)
         if self.training:
             options = {"use_cache": False, **options}
         if "labels" in batch:
-            options["labels"] = batch["labels"]
+            options = _with_labels(batch["labels"], options)
         with self._given(batch) as own:
             output = self.base(**own, **options)
         if output.loss is not None and torch.is_grad_enabled():
@@ -312,6 +313,15 @@ class GeometryVLM(nn.Module):
                 for name in set(self.sources) - set(geometry):
                     idle += [*self.geometry.encoders[name].parameters(), self.geometry.kinds[name]]
         return [p for p in idle if p.requires_grad]
+
+
+def _with_labels(labels: Tensor, options: dict) -> dict:
+    """Options of the base with labels, and with logits from the word before the first that is to be said."""
+    said = (labels != -100).any(0).nonzero()
+    if "logits_to_keep" in options or not len(said):
+        return {**options, "labels": labels}
+    kept = labels.shape[1] - max(int(said[0]) - 1, 0)
+    return {**options, "labels": labels[:, -kept:], "logits_to_keep": kept}
 
 
 def _moved(value, device: torch.device):
