@@ -123,15 +123,11 @@ def train(model, asked: list, rows: list[dict], args, cuda: bool) -> None:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
     for row in rows:
         chosen = asked[: row["batch"]]
-        # Padded on the left, replies stand at the end, and logits are made for them alone.
-        replies = [model.inputs.prompt.true_reply(a) for a in chosen]
-        batch = moved(model.inputs(chosen, replies, side="left"), args.device)
+        batch = moved(model.inputs(chosen, [model.inputs.prompt.true_reply(a) for a in chosen]), args.device)
         tokens = int(batch["attention_mask"].sum())
-        kept = int((batch["labels"] != -100).sum(1).max()) + 1
-        batch["labels"] = batch["labels"][:, -kept:]
 
-        def step(batch=batch, kept=kept):
-            model(batch, logits_to_keep=kept).loss.backward()
+        def step(batch=batch):
+            model(batch).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
 
