@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import dsr_core
-from dsr_core.commands import ask, audit, bench, convert, curate, demo, doctor, models, qa, track, view
+from dsr_core.commands import ask, audit, bench, convert, curate, demo, doctor, models, qa, track, train, view
 from dsr_core.commands.common import BAD_USAGE
 from dsr_core.errors import DsrError
 
@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"dsr {dsr_core.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for command in (demo, convert, ask, track, view, curate, qa, audit, bench, models, doctor):
+    for command in (demo, convert, ask, track, view, curate, qa, audit, train, bench, models, doctor):
         command.add(verbs)
     return parser
 

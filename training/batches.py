@@ -37,7 +37,7 @@ class Plan:
 
     def __init__(self, lengths: Sequence[int], batch: BatchConfig, epochs: float, steps: int | None, seed: int):
         if not len(lengths):
-            raise TrainingError("not one row can be used; the table above says why each was left out")
+            raise TrainingError("there are no rows to make batches of")
         self._lengths, self._batch, self._seed = np.asarray(lengths), batch, seed
         self.epoch = lru_cache(maxsize=2)(self._epoch)
         self._starts = [0]

@@ -31,7 +31,7 @@ from training.batches import Plan, rate
 from training.config import TrainConfig, load_config
 from training.data import Data, make_data
 from training.evaluation import CONTROLS, Counts, evaluate
-from training.feed import Feed, MicroBatch
+from training.feed import Feed, MicroBatch, shortened
 from training.model import (
     groups,
     make_model,
@@ -92,8 +92,11 @@ def train(config: TrainConfig, model: GeometryVLM | None = None, progress: bool 
             set_trained(model, config)
             with accelerator.main_process_first():  # the others find in the cache what one has put there
                 data = make_data(config, model, progress and main)
-            if main and (table := data.rows.faults.table(data.rows.total)):
+            table = data.rows.faults.table(data.rows.total)
+            if main and table:
                 log.warning("%s", table)
+            if not len(data.rows):
+                raise TrainingError(f"not one row can be used\n{table}")
             plan = Plan(data.lengths, config.batch, config.epochs, config.steps, config.seed)
             o = config.optimizer
             optimizer = torch.optim.AdamW(groups(model, o), betas=tuple(o.betas), eps=o.eps)
@@ -125,6 +128,8 @@ def train(config: TrainConfig, model: GeometryVLM | None = None, progress: bool 
 
             # The end.
             finished = done == plan.steps
+            if finished and not report.tokens:
+                raise TrainingError(f"not one row could be used\n{run.faults().table(data.rows.total)}")
             if finished:
                 evaluated = run.evaluate(progress)
                 report.evaluated(done, evaluated)
@@ -157,7 +162,9 @@ class _Run:
         self._trained = [p for group in optimizer.param_groups for p in group["params"]]
         idle = Asked("?", ("a", "b"), answer_index=0)
         #: Computed with weight zero by a process that has no rows: all processes must do the same collective steps.
-        self._idle = self.bare.inputs([idle], [self.bare.inputs.prompt.true_reply(idle)], side="right")
+        self._idle = shortened(
+            -1, self.bare.inputs([idle], [self.bare.inputs.prompt.true_reply(idle)], side="left"), ()
+        )
 
     def step(self, step: int, part: Sequence[MicroBatch]) -> dict | None:
         """One step of the optimiser; what is to be logged, None where no row of the step could be used.
@@ -178,9 +185,10 @@ class _Run:
         for micro in part:
             torch.manual_seed(_seed(config.seed, micro.number))
             together = nullcontext() if micro is part[-1] else accelerator.no_sync(self.model)
+            shown = micro if micro.batch is not None else self._idle
             with together:
                 with self._computing():
-                    loss = self.model(micro.batch or self._idle).loss * (micro.reply_tokens / learned)
+                    loss = self.model(shown.batch, logits_to_keep=shown.kept).loss * (micro.reply_tokens / learned)
                 # Gradients of processes are averaged; their losses are parts of a sum.
                 accelerator.backward(loss * accelerator.num_processes)
             losses[micro.number] = float(loss.detach())

@@ -30,7 +30,7 @@ class Places:
     """Where a question set's recordings are; scenes and videos go before recordings.
 
     Attributes:
-        scenes: Folder of NAME.scene.npz, NAME as the set names a scene or a video.
+        scenes: Folder of NAME.scene.npz, NAME as the set names a scene, or a video where it names no scenes.
         videos: Folder of videos, or of folders of numbered images, by the set's videoID; searched to its bottom.
         recordings: What `dsr qa` was given: bags, data sets, folders and globs of them, "sim:…". Their scenes are made
             once and kept, their frames decoded when they are shown.
@@ -83,7 +83,7 @@ class Recordings:
         """
         if self.places.scenes is not None:
             folder = Path(self.places.scenes).expanduser()
-            paths = [folder / f"{name}{end}" for name in (row.scene, row.video_id) if name for end in _SCENE_ENDINGS]
+            paths = [folder / f"{row.scene or row.video_id}{end}" for end in _SCENE_ENDINGS]
             found = next((path for path in paths if path.is_file()), None)
             if found is not None:
                 return found
@@ -122,13 +122,14 @@ class Recordings:
         return found
 
     def _recording(self, row: QaRow, what: str, folder: str | None) -> Recording:
-        for name in (row.scene, row.video_id):
-            if name in self._recordings:
-                return self._recordings[name]
+        # A set's own name of a scene is unique, that of a video need not be.
+        name = row.scene or row.video_id
+        if name in self._recordings:
+            return self._recordings[name]
         where = [f"the folder {folder}"] if folder else []
         where += [f"the {len(self._recordings)} recordings"] if self.places.recordings else []
-        looked = f"not in {' nor in '.join(where)}" if where else f"the data names no place of {what}s"
-        raise RowFault(f"its {what} is missing", f"{row.scene or row.video_id!r}: {looked}")
+        looked = f"not in {' nor in '.join(where)}" if where else f"nowhere: data names no place of {what}s"
+        raise RowFault(f"its {what} is missing", f"{name!r} is {looked}")
 
     # --- what is in it
 
