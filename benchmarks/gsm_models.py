@@ -108,24 +108,24 @@ def random_base(name: str, device: str, dtype: str, layers: int | None = None, v
 
 
 def questions(count: int, frames: int, size: tuple[int, int], sources: dict) -> list[Asked]:
-    """Questions, each with a clip of noise, the tokens of a simulated scene, and random features of an encoder.
+    """Questions about one clip of noise, each with the tokens of a simulated scene, and random features of an encoder.
 
     Args:
         count: How many. frames: Of each clip. size: (width, height) of its pictures. sources: Geometry sources.
     """
-    out = []
+    out, rng = [], np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (frames, size[1], size[0], 3), dtype=np.uint8)
+    clip = Clip(list(pictures), np.arange(frames) * 0.25)
+    features = {}
+    if "pi3_encoder" in sources:
+        source = sources["pi3_encoder"]
+        grid = source.grid.tokens(clip)
+        numbers = rng.standard_normal((int(np.prod(grid)), source.features), dtype=np.float32)
+        features["pi3_encoder"] = GeometryTokens(numbers, grid=grid)
+    known = {name: source for name, source in sources.items() if source.looks_at == "scene"}
     for number in range(count):
-        rng = np.random.default_rng(number)
-        pictures = rng.integers(0, 256, (frames, size[1], size[0], 3), dtype=np.uint8)
-        clip = Clip(list(pictures), np.arange(frames) * 0.25)
         scene = smooth_scene(number, things=15, duration_s=8.0)
-        known = {name: source for name, source in sources.items() if source.looks_at == "scene"}
         asked = compose(QUESTION, OPTIONS, scene=scene, clip=clip, sources=known, answer_index=number % len(OPTIONS))
-        geometry = dict(asked.geometry)
-        if "pi3_encoder" in sources:
-            source = sources["pi3_encoder"]
-            grid = source.grid.tokens(clip)
-            features = rng.standard_normal((int(np.prod(grid)), source.features), dtype=np.float32)
-            geometry["pi3_encoder"] = GeometryTokens(features, grid=grid)
+        geometry = {**asked.geometry, **features}
         out.append(Asked(asked.question, asked.options, asked.clips, (), geometry, asked.answer_index, asked.answer))
     return out

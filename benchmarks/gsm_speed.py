@@ -1,6 +1,7 @@
 """What geometry costs a Qwen-VL of its real size: time, words a second and memory, by fusion mode, source and batch.
 
-    python benchmarks/gsm_speed.py --model qwen2.5-vl-7b --device cuda --dtype bfloat16 --train-step
+    python benchmarks/gsm_speed.py --model qwen2.5-vl-7b --train-step --checkpointing --sources scene     (on a GPU)
+    python benchmarks/gsm_speed.py --model qwen2.5-vl-7b --train-step --checkpointing --sources pi3_encoder
     python benchmarks/gsm_speed.py --model qwen2.5-vl-3b --layers 2 --frames 8 --batch 1 2 --count      (on a CPU)
 
 Weights are random, which changes no time. Each mode runs in a process of its own. Printed, in medians: a forward up to
@@ -18,7 +19,7 @@ import os
 import time
 from pathlib import Path
 
-from gsm_timing import Watch, apart, moved, peak_gb, timed
+from gsm_timing import Watch, apart, moved, part_of, peak_gb, timed
 
 #: Key of a row -> title of its column.
 COLUMNS = {
@@ -77,8 +78,9 @@ def measure(mode: str, sources: tuple[str, ...], args, results) -> None:
     size = tuple(int(n) for n in args.size.split("x"))
     asked = gsm_models.questions(max(args.batch), args.frames, size, model.sources)
     rows = []
+    whole = moved(model.inputs(asked), args.device)
     for count in args.batch:
-        batch = moved(model.inputs(asked[:count]), args.device)
+        batch = part_of(whole, len(asked), count)
         tokens = int(batch["attention_mask"].sum())
         row = {"mode": mode, "sources": "+".join(sources), "batch": count, "tokens": tokens // count}
         rows.append(row)
@@ -94,7 +96,7 @@ def measure(mode: str, sources: tuple[str, ...], args, results) -> None:
         except torch.OutOfMemoryError:
             row["forward_ms"] = None
     if args.count:
-        batch = moved(model.inputs(asked[:1]), args.device)
+        batch = part_of(whole, len(asked), 1)
         counted = gsm_operations.operations(model, batch, *gsm_models.depths(args.model))
         for row in rows:
             add_counted(row, counted)
@@ -121,9 +123,9 @@ def train(model, asked: list, rows: list[dict], args, cuda: bool) -> None:
     model.add_lora()
     model.train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
+    whole = moved(model.inputs(asked, [model.inputs.prompt.true_reply(a) for a in asked]), args.device)
     for row in rows:
-        chosen = asked[: row["batch"]]
-        batch = moved(model.inputs(chosen, [model.inputs.prompt.true_reply(a) for a in chosen]), args.device)
+        batch = part_of(whole, len(asked), row["batch"])
         tokens = int(batch["attention_mask"].sum())
 
         def step(batch=batch):
@@ -139,7 +141,6 @@ def train(model, asked: list, rows: list[dict], args, cuda: bool) -> None:
         except torch.OutOfMemoryError:
             row["step_ms"] = None
             optimizer.zero_grad()
-        batch.clear()
 
 
 def put_encoder_costs(args, results) -> None:
@@ -186,11 +187,13 @@ def main() -> None:
     parser.add_argument("--checkpointing", action="store_true", help="of gradients, in training steps")
     parser.add_argument("--layers", type=int, help="layers of both towers, at most (for a CPU)")
     parser.add_argument("--vocabulary", type=int, help="tokens of the vocabulary, to save memory")
-    parser.add_argument("--repeats", type=int, default=10, help="0: count operations only")
-    parser.add_argument("--seconds", type=float, default=6.0, help="most seconds that one figure is measured for")
+    parser.add_argument("--repeats", type=int, default=5, help="0: count operations only")
+    parser.add_argument("--seconds", type=float, default=3.0, help="most seconds that one figure is measured for")
     parser.add_argument("--count", action="store_true", help="count operations, too")
     parser.add_argument("--json", help="file for the figures")
     args = parser.parse_args()
+    if args.device == "cpu" and args.layers is None and args.model != "tiny":
+        parser.error(f"{args.model} takes too long on a CPU; cut it: --layers 2 --frames 4 --batch 1 --dtype float32")
     cases = [("none", ())] if "none" in args.modes else []
     cases += [(mode, (source,)) for source in args.sources for mode in args.modes if mode != "none"]
     rows, begun = [], time.perf_counter()

@@ -78,6 +78,13 @@ def moved(value, device: str):
     return value.to(device) if hasattr(value, "to") else value
 
 
+def part_of(value, rows: int, count: int):
+    """The first `count` rows of a batch of `rows` alike ones; what stands one after the other is cut alike."""
+    if isinstance(value, Mapping):
+        return {key: part_of(part, rows, count) for key, part in value.items()}
+    return value[: len(value) // rows * count] if hasattr(value, "shape") else value
+
+
 def apart(target, *args):
     """What `target` puts into a queue, in a process of its own; None where it died."""
     spawn = multiprocessing.get_context("spawn")
