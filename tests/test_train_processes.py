@@ -17,6 +17,7 @@ from tiny_vlm import tiny_qwen3_vl, tiny_qwen25_vl
 
 from dsr_core.qa.files.readers import read_rows
 from dsr_core.vlm.model import GeometryVLM
+from tests.test_train_data import write_set
 from tests.training_runs import config, forked, losses, make_sets
 from training import sft
 from training.report import Report
@@ -137,3 +138,20 @@ def test_sharded_processes_learn_as_one(sets, tmp_path):
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
     one, two = (GeometryVLM.load(tmp_path / name / "model").state_dict() for name in ("one", "two"))
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
+def test_a_process_without_usable_rows_does_not_hold_up_the_other(sets, tmp_path):
+    whole = (sets / "scenes" / "room00.scene.npz").read_bytes()
+    (sets / "scenes" / "cut.scene.npz").write_bytes(whole[: len(whole) // 2])
+    question = "Between 1.0s and 5.0s, how does the distance between person 1 and the camera change?"
+    rows = [{"question": f"{i}: {question}", "scene": "room01" if i % 3 else "cut"} for i in range(9)]
+    write_set(tmp_path / "set.parquet", *rows)
+    words = (f"data.train=[{tmp_path / 'set.parquet'}]", "batch.rows=1", "steps=5", "trains=full")
+    one = train(config(sets, tmp_path / "one", *words))
+
+    def together(number):
+        result = train(config(sets, tmp_path / "two", *words))
+        assert result.finished and sorted(result.faults.rows) == sorted(one.faults.rows)
+
+    assert forked(together, 2) == [0, 0]
+    assert len(one.faults) == 3 and losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
