@@ -14,7 +14,7 @@ from vlm_rows import BASES, QUERIES, clip, folder, model, picture, rows, tokens
 from dsr_core.vlm.inputs import Inputs
 from dsr_core.vlm.prompts import PromptConfig
 from dsr_core.vlm.qwen_video import QwenVideo
-from dsr_core.vlm.values import Asked, GeometryTokens, VlmError
+from dsr_core.vlm.values import Asked, Clip, GeometryTokens, VlmError
 
 
 @pytest.fixture(scope="module", params=list(BASES))
@@ -183,6 +183,8 @@ def test_what_cannot_be_prepared_is_named(one):
         one.inputs([other])
     with pytest.raises(VlmError, match=r"row 5: a picture is \(H, W, 3\) uint8"):
         one.inputs([Asked("Up?", images=(np.zeros((28, 28, 3)),), key="row 5")])
+    with pytest.raises(VlmError, match=r"row 6: a picture is .* uint8, not \(28, 28, 3\) float64"):
+        one.inputs([Asked("Up?", clips=(Clip([np.zeros((28, 28, 3))], [0.0]),), key="row 6")])
     many = Asked("Which?", tuple(str(i) for i in range(27)), key="row 9")
     with pytest.raises(VlmError, match="row 9 has 27 options"):
         one.inputs([many])

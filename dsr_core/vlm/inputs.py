@@ -159,7 +159,8 @@ class Inputs:
         if self.config.inserts and count:
             placeholders = self.config.queries if self.config.mode == "gsm" else count
         grids = [
-            self.video.grid(len(clip.frames), *np.shape(clip.frames[0])[:2], self.max_pixels) for clip in asked.clips
+            self.video.grid(len(clip.frames), *_picture(clip.frames[0]).shape[:2], self.max_pixels)
+            for clip in asked.clips
         ]
         image_grids = [self.video.grid(1, *_picture(image).shape[:2], self.max_pixels) for image in asked.images]
         blocks = [self.video.block(g, clip.times_s) for g, clip in zip(grids, asked.clips, strict=True)]

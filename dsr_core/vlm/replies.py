@@ -119,7 +119,7 @@ def _by_text(model: GeometryVLM, asked: Sequence[Asked], batch: dict, by_length:
         ).logits
         later = torch.log_softmax(logits.float(), dim=-1).gather(2, ids[:, 1:, None])[..., 0]
         log_p = torch.cat([log_p, later], dim=1)
-    total = (log_p * there).sum(1)
+    total = (log_p.double() * there).sum(1)
     if by_length:
         total = total / there.sum(1)
     return list(total.split([len(a.options) for a in asked]))
