@@ -26,7 +26,7 @@ from tiny_vlm import tiny_qwen25_vl
 from dsr_core.values import FrameObservations, Observation
 from dsr_core.vlm.config import GeometryConfig
 from dsr_core.vlm.model import GeometryVLM
-from dsr_ros import convert
+from dsr_ros import convert, doctor
 from dsr_ros.action import AskLong
 from dsr_ros.image import fill
 from dsr_ros.memory import MemoryNode
@@ -99,14 +99,16 @@ class World:
         return int(self.status()["vlm questions"])
 
     def wait_until_loaded(self):
-        self.graph.wait_for_output("is ready", 60)
+        self.graph.wait_for_output("is ready", 120)
 
 
 @pytest.fixture(scope="module")
 def quick(models, tmp_path_factory):
     with Peer("vlm") as peer:
+        pictures = {"vlm__frames": 4, "vlm__max_pixels": 3136, "vlm__memory_s": 4.0}
+        pictures |= {"vlm__image_topic": "/vlm_eyes/color", "vlm__second_opinion": True}
         world = World(tmp_path_factory.mktemp("quick"), "vlm", peer, vlm__model=models / "quick", vlm__device="cpu",
-                      vlm__threads=1, vlm__second_opinion=True)  # fmt: skip
+                      vlm__threads=1, **pictures)  # fmt: skip
         with world.graph:
             world.wait_until_loaded()
             yield world
@@ -166,6 +168,37 @@ def test_diagnostics_tell_of_the_model(quick):
     quick.peer.ask(DISTANCE, choices=CHOICES, backend="vlm")
     assert quick.questions() == asked + 1
     assert quick.status()["vlm waiting"] == "0" and float(quick.status()["vlm last duration (s)"]) > 0
+
+
+def test_doctor_tells_of_the_model(quick):
+    found = {check["name"].strip(): check for check in doctor.checks(1.5)}
+    assert found["vlm"]["ok"] and "quick" in found["vlm"]["detail"]
+    assert not found["vlm pictures"]["ok"] and "/vlm_eyes/color" in found["vlm pictures"]["detail"]
+
+
+def test_pictures_roll_and_are_forgotten_with_the_memory(quick):
+    peer = quick.peer
+    color = peer.publisher(Image, "/vlm_eyes/color")
+    for i in range(60):
+        message = fill(Image(), np.full((120, 160, 3), 4 * i, np.uint8), "rgb8")
+        message.header.stamp, message.header.frame_id = convert.to_time(START_NS + i * 100_000_000), "camera"
+        color.publish(message)
+    wait_until(lambda: quick.status().get("vlm pictures kept") == "8", 10, lambda: quick.status())
+    assert float(quick.status()["vlm pictures (MB)"]) <= 8 * 3136 * 3 / 1e6
+
+    def pictures(**fields):
+        answer = peer.ask(DISTANCE, choices=CHOICES, backend="vlm", **fields)
+        assert not answer.declined_code, answer.json
+        return json.loads(answer.json)["details"]["pictures"]
+
+    assert pictures() == 4
+    # Pictures go back to 2 s; before that the model sees what is remembered alone.
+    assert pictures(start_ns=START_NS, end_ns=START_NS + 10**9) == 0
+    for i in range(5):
+        again = frame(i, START_NS - 20 * 10**9 + i * 10**8)
+        quick.observations.publish(convert.observations_to_message(again, "odom"))
+    wait_until(lambda: quick.status().get("vlm pictures kept") == "0", 10, lambda: quick.status())
+    assert pictures() == 0
 
 
 def test_a_slow_model_stops_nobody(slow):
@@ -277,45 +310,18 @@ def test_out_of_memory_in_a_node_is_a_decline(models, monkeypatch):
 
 def test_a_model_that_cannot_be_loaded_is_told_and_the_node_lives(tmp_path):
     with Peer("vlm_bad") as peer:
-        world = World(tmp_path, "vlm_bad", peer, vlm__model=tmp_path / "nowhere", vlm__device="cpu")
-        with world.graph:
-            wait_until(lambda: "cannot be used" in world.status().get("line", ""), 30, lambda: world.status())
-            assert world.status()["level"] != b"\x00" and "nowhere" in world.status()["vlm"]
-            answer = peer.ask(DISTANCE, choices=CHOICES, backend="vlm")
-            assert answer.declined_code == "BACKEND_UNAVAILABLE" and "nowhere" in answer.declined_message
-            assert peer.ask(DISTANCE, choices=CHOICES).choice == "decreasing"
-            auto = peer.ask(ODD)
-            assert auto.declined_code == "NOT_UNDERSTOOD" and world.graph.alive()
-
-
-def test_pictures_roll_and_are_forgotten_with_the_memory(models, tmp_path):
-    with Peer("vlm_eyes") as peer:
-        world = World(tmp_path, "vlm_eyes", peer, vlm__model=models / "quick", vlm__device="cpu", vlm__frames=4,
-                      vlm__max_pixels=3136, vlm__memory_s=4.0, vlm__image_topic="/vlm_eyes/color")  # fmt: skip
-        with world.graph:
-            world.wait_until_loaded()
-            color = peer.publisher(Image, "/vlm_eyes/color")
-            for i in range(60):
-                message = fill(Image(), np.full((120, 160, 3), 4 * i, np.uint8), "rgb8")
-                message.header.stamp, message.header.frame_id = convert.to_time(START_NS + i * 100_000_000), "camera"
-                color.publish(message)
-            wait_until(lambda: world.status().get("vlm pictures kept") == "8", 10, lambda: world.status())
-            assert float(world.status()["vlm pictures (MB)"]) <= 8 * 3136 * 3 / 1e6
-
-            def pictures(**fields):
-                answer = peer.ask(DISTANCE, choices=CHOICES, backend="vlm", **fields)
-                assert not answer.declined_code, answer.json
-                return json.loads(answer.json)["details"]["pictures"]
-
-            assert pictures() == 4
-            # Pictures go back to 2 s; before that the model sees what is remembered alone.
-            assert pictures(start_ns=START_NS, end_ns=START_NS + 10**9) == 0
-            again = frame(0, START_NS - 20 * 10**9)
-            for i in range(5):
-                again = frame(i, START_NS - 20 * 10**9 + i * 10**8)
-                world.observations.publish(convert.observations_to_message(again, "odom"))
-            wait_until(lambda: world.status().get("vlm pictures kept") == "0", 10, lambda: world.status())
-            assert pictures() == 0
+        node = peer.add(MemoryNode, vlm__model=str(tmp_path / "nowhere"), vlm__device="cpu", stale_s=0.0,
+                        reliability="reliable")  # fmt: skip
+        tracks, observations = peer.tracks(), peer.publisher(DetectionArray, "observations")
+        for i in range(20):
+            observations.publish(convert.observations_to_message(frame(i), "odom"))
+        wait_until(lambda: tracks and node.vlm.failed, 60, "the model's failure")
+        level, line, values = node.status()
+        assert level != b"\x00" and "cannot be used" in line and "nowhere" in values["vlm"]
+        answer = peer.ask(DISTANCE, choices=CHOICES, backend="vlm")
+        assert answer.declined_code == "BACKEND_UNAVAILABLE" and "nowhere" in answer.declined_message
+        assert peer.ask(DISTANCE, choices=CHOICES).choice == "decreasing"
+        assert peer.ask(ODD).declined_code == "NOT_UNDERSTOOD"
 
 
 def test_a_simulated_bag_is_asked_through_the_model(models, tmp_path):
@@ -327,7 +333,7 @@ def test_a_simulated_bag_is_asked_through_the_model(models, tmp_path):
     with Graph(tmp_path, "vlm_sim") as graph, Peer("vlm_sim") as peer:
         model = {"vlm__model": models / "quick", "vlm__device": "cpu", "vlm__frames": 4, "vlm__max_pixels": 3136}
         graph.nodes(memory=model)
-        graph.wait_for_output("is ready", 60)
+        graph.wait_for_output("is ready", 120)
         graph.play(bag, rate=1, timeout=120)
         question = "between 0.5 and 3 s, how does the distance between the forklift and the robot change?"
         answer = peer.ask(question, choices=CHOICES, backend="vlm")
