@@ -25,7 +25,6 @@ class MicroBatch:
         number: Among those of all processes, from the run's beginning.
         batch: Tensors; None where none of its rows could be used, or there are no rows left.
         keys: Of its rows. reply_tokens: Tokens that are learned. tokens: All of them, without padding.
-        kept: Positions at the end for which logits are needed; all replies stand there.
     """
 
     number: int
@@ -33,7 +32,6 @@ class MicroBatch:
     keys: tuple[str, ...] = ()
     reply_tokens: int = 0
     tokens: int = 0
-    kept: int = 1
 
 
 class Feed:
@@ -102,7 +100,8 @@ class Feed:
                 batch = self._batch(asked)
         if batch is None:
             return MicroBatch(number, None)
-        return shortened(number, batch, tuple(one.key for one in asked))
+        learned, tokens = int((batch["labels"] != -100).sum()), int(batch["attention_mask"].sum())
+        return MicroBatch(number, batch, tuple(one.key for one in asked), learned, tokens)
 
     def _batch(self, asked: list[Asked]) -> dict | None:
         """Tensors of those rows that fit the model; `asked` keeps those alone."""
@@ -121,13 +120,5 @@ class Feed:
         return self._tensors(asked) if asked else None
 
     def _tensors(self, asked: list[Asked]) -> dict:
+        # On the left, so that all replies stand at the end: the model makes logits from the first one on.
         return self._inputs(asked, [self._inputs.prompt.true_reply(one) for one in asked], side="left")
-
-
-def shortened(number: int, batch: dict, keys: tuple[str, ...]) -> MicroBatch:
-    """A micro-batch whose logits are computed where replies stand alone: of a vocabulary of 150,000 words those of a
-    long prompt would take more memory than the rest of a step."""
-    learned = batch["labels"] != -100
-    kept = int(learned.sum(1).max()) + 1
-    tokens = int(batch["attention_mask"].sum())
-    return MicroBatch(number, batch | {"labels": batch["labels"][:, -kept:]}, keys, int(learned.sum()), tokens, kept)

@@ -31,7 +31,7 @@ from training.batches import Plan, rate
 from training.config import TrainConfig, load_config
 from training.data import Data, make_data
 from training.evaluation import CONTROLS, Counts, evaluate
-from training.feed import Feed, MicroBatch, shortened
+from training.feed import Feed, MicroBatch
 from training.model import (
     groups,
     make_model,
@@ -162,9 +162,7 @@ class _Run:
         self._trained = [p for group in optimizer.param_groups for p in group["params"]]
         idle = Asked("?", ("a", "b"), answer_index=0)
         #: Computed with weight zero by a process that has no rows: all processes must do the same collective steps.
-        self._idle = shortened(
-            -1, self.bare.inputs([idle], [self.bare.inputs.prompt.true_reply(idle)], side="left"), ()
-        )
+        self._idle = self.bare.inputs([idle], [self.bare.inputs.prompt.true_reply(idle)])
 
     def step(self, step: int, part: Sequence[MicroBatch]) -> dict | None:
         """One step of the optimiser; what is to be logged, None where no row of the step could be used.
@@ -185,10 +183,10 @@ class _Run:
         for micro in part:
             torch.manual_seed(_seed(config.seed, micro.number))
             together = nullcontext() if micro is part[-1] else accelerator.no_sync(self.model)
-            shown = micro if micro.batch is not None else self._idle
+            batch = self._idle if micro.batch is None else micro.batch
             with together:
                 with self._computing():
-                    loss = self.model(shown.batch, logits_to_keep=shown.kept).loss * (micro.reply_tokens / learned)
+                    loss = self.model(batch).loss * (micro.reply_tokens / learned)
                 # Gradients of processes are averaged; their losses are parts of a sum.
                 accelerator.backward(loss * accelerator.num_processes)
             losses[micro.number] = float(loss.detach())
