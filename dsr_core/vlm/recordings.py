@@ -20,7 +20,6 @@ from dsr_core.vlm.frames_cache import FrameConfig, FramesCache, Kept
 from dsr_core.vlm.values import Clip, VlmError
 
 _SCENE_ENDINGS = (".scene.npz", ".npz")
-_KEPT_SCENES = 64
 #: What a published question about the future hides where its file tells no second: the last one.
 _FUTURE_S = 1.0
 
@@ -57,7 +56,7 @@ class Recordings:
 
     Args:
         places: Where they are. cache: Folder of what is kept. frames: Which frames are shown; None: none are.
-        disk_bytes, memory_bytes: Bounds of the frames that are kept on disk, and in memory.
+        disk_bytes: Bound of the frames on disk. memory_bytes: Of the frames in memory, and again of the scenes.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class Recordings:
         self.places, self._cache = places, Path(cache).expanduser()
         self.frames = frames
         self._frames = FramesCache(self._cache / "frames", frames, disk_bytes, memory_bytes) if frames else None
-        self._scenes = Memory(_KEPT_SCENES)
+        self._scenes = Memory(memory_bytes)
 
     # --- what there is
 
@@ -141,7 +140,7 @@ class Recordings:
         """
         at = self.scene_of(row)
         try:
-            return self._scenes.made(str(at), lambda: (self._read(at), 1.0))
+            return self._scenes.made(str(at), lambda: _sized(self._read(at)))
         except Exception as error:  # whatever a damaged file does to its reader
             raise RowFault("its scene cannot be read", told(error)) from error
 
@@ -203,3 +202,9 @@ class Recordings:
         """What was damaged in the cache, and made again."""
         count = len(self._frames.disk.damaged) if self._frames else 0
         return Faults(repaired={"damaged files of the frame cache, made again": count} if count else {})
+
+
+def _sized(scene: Scene) -> tuple[Scene, float]:
+    """A scene and about how many bytes it takes."""
+    values = [value for track in scene.tracks.values() for value in vars(track).values()]
+    return scene, 1000.0 + scene.stamps_s.nbytes * 40 + sum(getattr(value, "nbytes", 0) for value in values)
