@@ -182,12 +182,10 @@ class Questions:
             DeclineError: nothing is remembered.
         """
         if self._node.model.origin_ns is None:
-            answer = dsr_core.ask(**given)
-            if answer.declined is not None and answer.declined.code in (
-                "NOT_UNDERSTOOD",
-                "BAD_REQUEST",
-                "BACKEND_UNAVAILABLE",
-            ):
+            of_model = given["backend"] == "vlm" and self._vlm.enabled
+            answer = dsr_core.ask(**given | ({"backend": "geometry"} if of_model else {}))
+            wrong = ("BAD_REQUEST",) if of_model else ("NOT_UNDERSTOOD", "BAD_REQUEST", "BACKEND_UNAVAILABLE")
+            if answer.declined is not None and answer.declined.code in wrong:
                 return answer
             raise DeclineError("NOT_OBSERVED", f"the memory is empty: {self._node.why_nothing()}")
         return None if given["backend"] == "vlm" else dsr_core.ask(**given)

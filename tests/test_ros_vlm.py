@@ -289,6 +289,9 @@ def test_out_of_memory_in_a_node_is_a_decline(models, monkeypatch):
         node = peer.add(MemoryNode, vlm__model=str(models / "quick"), vlm__device="cpu", stale_s=0.0,
                         reliability="reliable")  # fmt: skip
         tracks, observations = peer.tracks(), peer.publisher(DetectionArray, "observations")
+        empty = peer.ask("what is love?", backend="vlm")
+        assert empty.declined_code == "NOT_OBSERVED" and "memory is empty" in empty.declined_message
+        assert peer.ask("", backend="vlm").declined_code == "BAD_REQUEST"
         for i in range(20):
             observations.publish(convert.observations_to_message(frame(i), "odom"))
         wait_until(lambda: tracks and node.vlm.worker.ready, 60, "the model")
