@@ -10,7 +10,10 @@ REPO = Path(__file__).resolve().parents[1]
 # what a light or ROS-free machine lacks; they are loaded inside the function that needs them
 HEAVY = ("ai_edge_litert", "cv2", "matplotlib", "mujoco", "pyarrow", "ray", "rerun", "rosbags", "torch", "transformers")
 # the model side is torch throughout, but for what composes questions and what names sources
-VLM_WITHOUT_TORCH = ("", ".values", ".config", ".compose", ".exported", ".prompts", ".sources", ".sources.scene")
+VLM_WITHOUT_TORCH = (
+    "", ".values", ".config", ".compose", ".exported", ".prompts", ".sources", ".sources.scene", ".rows", ".recordings",
+    ".faults", ".disk_cache", ".frames_cache", ".token_cache",
+)  # fmt: skip
 ROS = ("ament_index_python", "dsr_ros", "launch", "message_filters", "rclpy", "sensor_msgs", "std_msgs", "tf2_ros")
 
 
