@@ -18,7 +18,7 @@ from dsr_ros import convert
 from dsr_ros.action import AskLong
 from dsr_ros.questions import Begun, Questions, declined
 from dsr_ros.readings import Reading
-from dsr_ros.vlm import Pending
+from dsr_ros.vlm_worker import Pending
 
 _MOST_WAITING = 32
 #: How far a question is at the model's stages.

@@ -16,7 +16,8 @@ from dsr_core.language.resolve import names_there
 from dsr_core.reasoning.answer import Answer, Declined
 from dsr_ros import convert
 from dsr_ros.readings import Reading, Readings
-from dsr_ros.vlm import Pending, Vlm
+from dsr_ros.vlm import Vlm
+from dsr_ros.vlm_worker import Pending
 
 #: A reading ends by itself when its time is over; this is for what no timeout reaches (a name server).
 _READING_SLACK_S = 1.0

@@ -9,48 +9,11 @@ import time
 from collections.abc import Callable, Hashable
 
 import dsr_core
-from dsr_core.answerers import Answerer, declined, joined, wanted
+from dsr_core.answerers import Answerer, wanted
 from dsr_core.reasoning.answer import Answer
 from dsr_ros import parameters
 from dsr_ros.vlm_frames import VlmFrames
-from dsr_ros.vlm_worker import Asking, VlmWorker
-
-#: A model that hangs inside one layer is waited for so much longer than a question may take.
-_GRACE_S = 0.2
-
-
-class Pending:
-    """An answer that is there, or waits for the model.
-
-    Args:
-        geometry: What the geometry says; None where only the model is asked.
-        asking: The question at the model; None where it is not asked.
-    """
-
-    def __init__(self, geometry: Answer | None, asking: Asking | None = None):
-        self._geometry, self._asking = geometry, asking
-
-    @property
-    def stage(self) -> str:
-        """What the model is doing; "" where it is not asked."""
-        return "" if self._asking is None else self._asking.stage
-
-    def answer(self) -> Answer | None:
-        """The answer, None as long as the model works on it."""
-        if self._asking is None:
-            return self._geometry
-        said = self._asking.answer
-        if said is None:
-            if time.monotonic() < self._asking.deadline + _GRACE_S:
-                return None
-            self._asking.withdraw()
-            said = declined("TIMEOUT", "the model has not answered in time; allow more time")
-        return said if self._geometry is None else joined(self._geometry, said)
-
-    def withdraw(self) -> None:
-        """Nobody wants the answer any more: the model stops at it."""
-        if self._asking is not None:
-            self._asking.withdraw()
+from dsr_ros.vlm_worker import Pending, VlmWorker
 
 
 class Vlm:

@@ -11,12 +11,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 
-from dsr_core.answerers import Answerer, declined
+from dsr_core.answerers import Answerer, declined, joined
 from dsr_core.errors import DeclineError, DsrError
 from dsr_core.reasoning.answer import Answer
 
 #: What a job is given: the model, `check` (raises when the time is over) and `report` (takes the stage).
 Job = Callable[[Answerer, Callable[[], None], Callable[[str], None]], Answer]
+
+#: A model that hangs inside one layer is waited for so much longer than a question may take.
+_GRACE_S = 0.2
 
 
 class Asking:
@@ -45,8 +48,13 @@ class Asking:
         """Nobody wants the answer any more."""
         self._withdrawn = True
 
+    @property
+    def over(self) -> bool:
+        """Whether it is out of time or wanted no more."""
+        return self._withdrawn or time.monotonic() >= self.deadline
+
     def check(self) -> None:
-        """Raises DeclineError where the question is out of time or wanted no more."""
+        """Raises DeclineError where it is over."""
         if self._withdrawn:
             raise DeclineError("TIMEOUT", "the question was withdrawn")
         if time.monotonic() >= self.deadline:
@@ -60,6 +68,40 @@ class Asking:
 
     def finish(self, answer: Answer) -> None:
         self._answer = answer
+
+
+class Pending:
+    """An answer that is there, or waits for the model.
+
+    Args:
+        geometry: What the geometry says; None where only the model is asked.
+        asking: The question at the model; None where it is not asked.
+    """
+
+    def __init__(self, geometry: Answer | None, asking: Asking | None = None):
+        self._geometry, self._asking = geometry, asking
+
+    @property
+    def stage(self) -> str:
+        """What the model is doing; "" where it is not asked."""
+        return "" if self._asking is None else self._asking.stage
+
+    def answer(self) -> Answer | None:
+        """The answer, None as long as the model works on it."""
+        if self._asking is None:
+            return self._geometry
+        said = self._asking.answer
+        if said is None:
+            if time.monotonic() < self._asking.deadline + _GRACE_S:
+                return None
+            self._asking.withdraw()
+            said = declined("TIMEOUT", "the model has not answered in time; allow more time")
+        return said if self._geometry is None else joined(self._geometry, said)
+
+    def withdraw(self) -> None:
+        """Nobody wants the answer any more: the model stops at it."""
+        if self._asking is not None:
+            self._asking.withdraw()
 
 
 class VlmWorker:
@@ -102,6 +144,8 @@ class VlmWorker:
         """Why no question can be put to it now, or ""."""
         if self.failed:
             return f"the model {self.name} cannot be used: {self.failed}"
+        if not self._running:
+            return f"the model {self.name} is being dropped"
         if not self._ready:
             return f"the model {self.name} is still being loaded ({time.monotonic() - self._begun:.0f} s so far)"
         return ""
@@ -121,9 +165,10 @@ class VlmWorker:
             asking.finish(declined("BACKEND_UNAVAILABLE", why, ("geometry", "auto")))
             return asking
         with self._wake:
+            self._drop_over()
             there = [*self._waiting, *([self._current] if self._current else [])]
-            shared = next((other for its, other in there if key is not None and its == key), None)
-            if shared is not None:
+            same = (other for its, other in there if key is not None and its == key and not other.over)
+            if (shared := next(same, None)) is not None:
                 return shared
             busy = self._current is not None or bool(self._waiting)
             if busy and len(self._waiting) >= self._most_waiting:
@@ -133,6 +178,15 @@ class VlmWorker:
                 self._waiting.append((key, asking))
                 self._wake.notify()
         return asking
+
+    def _drop_over(self) -> None:
+        """Makes room of what waits although nobody waits for it any more."""
+        for entry in [entry for entry in self._waiting if entry[1].over]:
+            self._waiting.remove(entry)
+            try:
+                entry[1].check()
+            except DeclineError as error:
+                entry[1].finish(declined(error.code, str(error)))
 
     def withdraw_all(self) -> None:
         """Ends everything that waits or is being worked on."""
