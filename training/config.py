@@ -141,6 +141,8 @@ class TrainConfig:
         epochs: Times that all rows are seen; steps: So many steps instead.
         dtype: Of frozen weights, and of computing with trained ones.
         attention: Implementation of transformers. gradient_checkpointing: Less memory for more time.
+        tf32: Whether NVIDIA GPUs may multiply float32 matrices with 10 bits of mantissa: faster, and no longer full
+            precision in the geometry module.
         max_tokens: Longer rows are left out.
         seed: Of everything that is drawn.
         log_every, save_every: Steps between lines of the log, and between checkpoints. keep: Checkpoints kept.
@@ -167,6 +169,7 @@ class TrainConfig:
     dtype: str = "bfloat16"
     attention: str = "sdpa"
     gradient_checkpointing: bool = False
+    tf32: bool = False
     max_tokens: int = 8192
     seed: int = 0
     log_every: int = 1

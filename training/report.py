@@ -47,10 +47,16 @@ class Report:
         self._recent: deque[tuple[float, int]] = deque([(time.monotonic(), self.tokens)], maxlen=_RECENT + 1)
         self._board = self._tensorboard() if config.tensorboard and self._writes else None
 
+    def begun(self, change: float | None) -> None:
+        """Before the first step: how much geometry that has learned nothing changes a logit."""
+        if change is not None and self._writes:
+            log.info("geometry that has learned nothing changes a logit by %.3g at most", change)
+            self._folder.log({"step": 0, "logit_change_at_start": change})
+
     def step(self, done: int, line: dict | None, bar) -> None:
         """After each step; `line` is None where none of its rows could be used."""
-        bar.update(1)
         if line is None:
+            bar.update(1)
             log.warning("step %d: not one of its rows could be used; it was passed over", done)
             return
         self.tokens += line["tokens"]
@@ -71,6 +77,7 @@ class Report:
             {"loss": f"{line['loss']:.3f}", "tok/s": f"{speed:.0f}", "GB": f"{told['memory_gb']:.1f}", **left_out},
             refresh=False,
         )
+        bar.update(1)
         if self._writes and (done % self._config.log_every == 0 or done == self._plan.steps):
             self._folder.log(told)
             for name in ("loss", "lr", "geometry_lr", "gradient", "tokens_per_s", "memory_gb", "epoch"):
@@ -102,6 +109,7 @@ class Report:
             "steps": done,
             "steps_in_all": self._plan.steps,
             "loss": sum(losses[-_RECENT:]) / len(losses[-_RECENT:]) if losses else None,
+            "logit_change_at_start": next((x["logit_change_at_start"] for x in lines if x["step"] == 0), None),
             "tokens": self.tokens,
             "seconds": round(self._seconds + time.monotonic() - self._begun, 1),
             "memory_gb": round(memory_gb(device), 3),

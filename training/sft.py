@@ -46,6 +46,8 @@ from training.run_folder import MODEL, RunFolder, differing
 from training.settings import TrainingError
 
 log = logging.getLogger(__name__)
+#: Rows on which the change that fresh geometry makes is measured.
+_TRIED = 4
 #: Steps whose mean speed is told.
 _RECENT = 20
 
@@ -82,6 +84,7 @@ def train(config: TrainConfig, model: GeometryVLM | None = None, progress: bool 
         raise TrainingError(
             f"batch.micro_batches = {config.batch.micro_batches} cannot be shared by {processes} processes"
         )
+    torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
     folder = RunFolder(config.out, config.keep)
     if main:
         folder.claim()
@@ -108,6 +111,9 @@ def train(config: TrainConfig, model: GeometryVLM | None = None, progress: bool 
                 plan, data.rows, model.inputs, config.max_tokens, config.batch.micro_batches,
                 accelerator.process_index, processes, config.data.workers,
             )  # fmt: skip
+
+            if not first:
+                report.begun(run.change_at_start())
 
             # The loop.
             done, evaluated = first, None
@@ -207,6 +213,17 @@ class _Run:
             "tokens": tokens,
             "rows": rows,
         }
+
+    def change_at_start(self) -> float | None:
+        """Largest change that geometry makes to a logit of some rows before anything is learned; None without any.
+
+        Inserted tokens shift attention even where they are small: this says by how much.
+        """
+        if self.bare.geometry is None:
+            return None
+        asked = self.data.rows.usable(range(min(_TRIED, len(self.data.rows))))
+        asked = [one for one in asked if one.geometry and self.bare.inputs.length(one) <= self.config.max_tokens]
+        return max((self.bare.change_at_start([one]) for one in asked), default=None)
 
     # --- checkpoints
 

@@ -55,6 +55,8 @@ def summary(told: dict) -> str:
     lines = [
         f"{told['steps']} of {told['steps_in_all']} steps, {told['tokens']} tokens in {told['seconds']:.0f} s{loss}"
     ]
+    if told["logit_change_at_start"] is not None:
+        lines.append(f"before the first step geometry changed a logit by {told['logit_change_at_start']:.3g} at most")
     found = told["evaluation"]
     if found and found["rows"]:
         beside = [
