@@ -30,6 +30,8 @@ CAN_HELP = (
     "NOT_METRIC",
     "BACKEND_UNAVAILABLE",
 )
+#: What a model chooses from where a yes/no question comes without options: its words would have no probability.
+YES_NO = ("yes", "no")
 _NONE = (
     "no vision-language model is set up here; give one (dsr ask --model FOLDER, a node's parameter vlm.model), or ask"
     " backend geometry or auto"
@@ -94,12 +96,28 @@ def ask_model(
         about = _window(scene, parsed, window)
         check_window(scene, about)
         _check_fresh(scene, parsed, about, now_s, stale_s)
-        text = in_words(question, window, viewpoint)
-        return replace(answerer.answer(scene, text, tuple(map(str, choices or ())), about, now_s), kind=kind)
+        text, options = in_words(question, window, viewpoint), tuple(map(str, choices or ()))
+        if options or parsed is None or parsed.form != "yes_no":
+            return replace(answerer.answer(scene, text, options, about, now_s), kind=kind)
+        return _verdict(answerer.answer(scene, text, YES_NO, about, now_s), kind)
     except DeclineError as error:
         return declined(error.code, str(error), error.candidates, kind)
     except QueryError as error:
         return declined("BAD_REQUEST", str(error), (), kind)
+
+
+def _verdict(answer: Answer, kind: str) -> Answer:
+    """The answer to a yes/no question without options, of which a model was shown `YES_NO`."""
+    details = {**answer.details, "options": list(YES_NO)}
+    return replace(
+        answer,
+        answer=f"{YES_NO[answer.choice_index].capitalize()}.",
+        kind=kind,
+        choice=None,
+        choice_index=-1,
+        choice_probabilities=(),
+        details=details,
+    )
 
 
 def declined(code: str, message: str, candidates: Sequence[str] = (), kind: str = "") -> Answer:
@@ -139,7 +157,7 @@ def joined(geometry: Answer, model: Answer) -> Answer:
             "answer": model.answer,
             "choice": model.choice,
             "choice_index": model.choice_index,
-            "probabilities": list(model.choice_probabilities),
+            "probabilities": list(model.details.get("probabilities", model.choice_probabilities)),
             "confidence": model.confidence,
             "agrees": agrees(geometry, model),
         }

@@ -102,7 +102,7 @@ def test_auto_falls_back_to_the_model_and_tells_why(scene):
         ("is the dog moving?", "NO_SUCH_OBJECT"),
         ("which way is the car facing?", "NO_ORIENTATION"),
     ):
-        answer = dsr_core.ask(scene, question, answerer=model)
+        answer = dsr_core.ask(scene, question, answerer=Model())
         assert answer.backend == "vlm" and answer.details["geometry"]["declined"]["code"] == code
 
 
@@ -154,10 +154,22 @@ def test_a_second_opinion_never_changes_the_answer(scene, index, agrees):
     assert replace(both, details={k: v for k, v in both.details.items() if k != "vlm"}) == alone
 
 
-@pytest.mark.parametrize(("text", "agrees"), [("yes.", True), ("No", False), ("it might", None), ("", None)])
-def test_opinions_in_words_are_compared_where_they_can_be(scene, text, agrees):
-    both = dsr_core.ask(scene, CLOSER, answerer=Model(text=text), second_opinion=True)
+@pytest.mark.parametrize(("index", "said", "agrees"), [(0, "Yes.", True), (1, "No.", False)])
+def test_a_yes_or_no_without_options_has_a_probability(scene, index, said, agrees):
+    model = Model(index)
+    alone = dsr_core.ask(scene, CLOSER, answerer=model, backend="vlm")
+    assert model.asked[0][2] == ("yes", "no") and alone.answer == said and alone.confidence == 0.7
+    assert alone.choice is None and alone.choice_index == -1 and alone.choice_probabilities == ()
+    assert alone.details["options"] == ["yes", "no"] and alone.kind == "distance"
+    both = dsr_core.ask(scene, CLOSER, answerer=model, second_opinion=True)
     assert both.answer.startswith("Yes") and both.details["vlm"]["agrees"] is agrees
+
+
+@pytest.mark.parametrize("text", ["it grows", "Yes, it does", ""])
+def test_other_words_are_told_but_not_compared(scene, text):
+    question = "how does the distance between the forklift and the robot change?"
+    both = dsr_core.ask(scene, question, answerer=Model(text=text), second_opinion=True)
+    assert both.details["vlm"]["answer"] == text and both.details["vlm"]["agrees"] is None
 
 
 def test_a_second_opinion_that_fails_is_told(scene):

@@ -235,7 +235,7 @@ def _lines(answer: dict, choices) -> list[str]:
     if choices:
         lines.append(f"  choice      {answer['choice']}")
     if answer["backend"] == "vlm":
-        return lines + _of_model(answer, choices)
+        return lines + _of_model(answer, choices or read.get("options"))
     states = ", ".join(f"{s['label']} {s['start']:.1f}-{s['end']:.1f} s" for s in answer["states"])
     lines.append(f"  states      {states}")
     if answer["value"] is not None:
