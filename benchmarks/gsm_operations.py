@@ -34,7 +34,7 @@ def operations(model, batch: dict, text_layers: int, vision_blocks: int) -> dict
     head = total[f"{base}.lm_head"]
     layers, blocks = (_in_order(total, f"{base}.model.{name}.") for name in ("language_model.layers", "visual.blocks"))
     windowed = hasattr(model.base.config.vision_config, "fullatt_block_indexes")
-    whole = vision_blocks // _WHOLE_EVERY if windowed else 0
+    whole = max(1, vision_blocks // _WHOLE_EVERY) if windowed else 0
     return {
         "language model": (text - sum(layers) + layers[0] * text_layers + head) / 1e12,
         "vision tower": (vision - sum(blocks) + blocks[0] * (vision_blocks - whole) + blocks[-1] * whole) / 1e12,

@@ -12,6 +12,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import gsm_cost
 from gsm_models import depths, questions, random_base
 from gsm_operations import operations
 from gsm_timing import part_of
@@ -40,6 +41,24 @@ def test_counted_as_the_shapes_imply(made):
     told = operations(model, one, 2 * depths("tiny")[0], depths("tiny")[1])
     assert told["language model"] * 1e12 == pytest.approx(2 * (2 * length * linear + attention) + head, rel=0.01)
     assert counted["geometry module"] > 0 and all(p.requires_grad for p in model.geometry.parameters())
+
+
+@pytest.mark.parametrize("mode", ["add", "gsm", "gated", "concat"])
+def test_the_cost_by_shapes_is_what_a_forward_takes(mode):
+    torch.manual_seed(0)
+    base, words = random_base("tiny", "cpu", "float32")
+    model = GeometryVLM.of(base, words, GeometryConfig(mode, {"scene": {}}, width=32), max_tokens=10**5).eval()
+    batch = part_of(model.inputs(questions(1, 4, (112, 84), model.sources)), 1, 1)
+    found = operations(model, batch, *depths("tiny"))
+    length, asked = batch["input_ids"].shape[1], batch["question_ids"].shape[1]
+    grid = tuple(batch["video_grid_thw"][0].tolist())
+    tokens, visual = batch["geometry"]["scene"]["mask"].shape[1], int((batch["mm_token_type_ids"] == 2).sum())
+    shapes, _ = random_base("tiny", "meta", "bfloat16")
+    shapes.requires_grad_(False)
+    assert gsm_cost.language(shapes, length) == pytest.approx(1e12 * found["language model"], rel=1e-3)
+    assert gsm_cost.vision(shapes, grid) == pytest.approx(1e12 * found["vision tower"], rel=1e-3)
+    own = gsm_cost.module(mode, "scene", 64, tokens, visual, asked, 32)
+    assert own == pytest.approx(1e12 * found["geometry module"], rel=0.05)
 
 
 def test_a_part_of_a_batch_is_its_first_rows(made):
