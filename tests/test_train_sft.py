@@ -16,6 +16,7 @@ from tiny_vlm import tiny_qwen25_vl
 
 from dsr_core.qa.files.readers import read_rows
 from dsr_core.vlm.model import GeometryVLM
+from dsr_core.vlm.rows import short_name
 from tests.training_runs import config, losses, make_sets
 from training.batches import rate
 from training.settings import TrainingError
@@ -170,3 +171,25 @@ def test_every_way_of_training(sets, tmp_path):
     assert (tmp_path / "full" / "model" / "base").is_dir() and not (tmp_path / "alone" / "model" / "base").exists()
     saved = GeometryVLM.load(tmp_path / "full" / "model").core.state_dict()
     assert all(torch.equal(saved[name], core[name]) for name in core)
+
+
+@pytest.mark.parametrize("trains", ["lora", "full"])
+def test_frozen_weights_may_be_bfloat16(sets, tmp_path, trains):
+    """Of a full run the weights stay float32, and computing is bfloat16; the module is float32 in both."""
+    words = ("dtype=bfloat16", f"trains={trains}", "steps=3", "gradient_checkpointing=true", "optimizer.lr=1e-4")
+    result = train(config(sets, tmp_path / "run", *words))
+    kinds = {p.dtype for p in result.model.core.model.visual.parameters()}
+    assert kinds == {torch.bfloat16 if trains == "lora" else torch.float32}
+    assert {p.dtype for p in result.model.parameters() if p.requires_grad} == {torch.float32}
+    assert len(losses(tmp_path / "run")) == 3
+
+
+def test_threads_that_prepare_batches_change_nothing(sets, whole, tmp_path):
+    train(config(sets, tmp_path / "run", "data.workers=3"))
+    assert losses(tmp_path / "run") == losses(sets / "whole")
+
+
+def test_rows_of_files_with_one_name_are_told_apart():
+    paths = ["a/train.parquet", "b/train.parquet", "b/test.parquet", "/x/b/test.parquet"]
+    names = ["a/train.parquet", "b/train.parquet", "b/test.parquet", "x/b/test.parquet"]
+    assert [short_name(path, paths) for path in paths] == names and short_name("/a/b.json", []) == "b.json"

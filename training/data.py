@@ -58,8 +58,9 @@ def make_data(config: TrainConfig, model: GeometryVLM, progress: bool = False) -
 
     def questions(paths: Sequence[str], limit: int | None) -> QuestionSet:
         return QuestionSet(
-            paths, recordings, sources, config.blind, data.hide_future, limit, config.seed, data.memory_gb * 1e9
-        )
+            paths, recordings, sources, config.blind, data.hide_future, limit, config.seed, data.memory_gb * 1e9,
+            (*data.train, *data.held_out),
+        )  # fmt: skip
 
     rows = questions(data.train, data.limit)
     held_out = questions(data.held_out, data.held_out_limit) if data.held_out else None

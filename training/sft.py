@@ -119,7 +119,10 @@ def train(config: TrainConfig, model: GeometryVLM | None = None, progress: bool 
             done, evaluated = first, None
             bar = tqdm(total=plan.steps, initial=first, unit="step", disable=not (progress and main))
             for step, part in feed.steps(first):
-                line = run.step(step, part)
+                try:
+                    line = run.step(step, part)
+                except torch.OutOfMemoryError:
+                    raise TrainingError(_too_large(step, part)) from None
                 done = step + 1
                 report.step(done, line, bar)
                 stopped = run.anyone(stop.now(done - first))
@@ -185,7 +188,7 @@ class _Run:
         if not learned:
             return None
         self.model.train()
-        total, losses = 0.0, {}
+        losses = {}
         for micro in part:
             torch.manual_seed(_seed(config.seed, micro.number))
             together = nullcontext() if micro is part[-1] else accelerator.no_sync(self.model)
@@ -195,12 +198,11 @@ class _Run:
                     loss = self.model(batch).loss * (micro.reply_tokens / learned)
                 # Gradients of processes are averaged; their losses are parts of a sum.
                 accelerator.backward(loss * accelerator.num_processes)
-            losses[micro.number] = float(loss.detach())
-            total += losses[micro.number]
-        (total,) = self._sum(total)
+            losses[micro.number] = loss.detach()
+        (total,) = self._sum(float(sum(losses.values())))
         norm = float(accelerator.clip_grad_norm_(self._trained, config.optimizer.clip))
         if not np.isfinite([total, norm]).all():
-            self._diverged(step, total, norm, [m for m in part if not np.isfinite(losses[m.number])] or part)
+            self._diverged(step, total, norm, [m for m in part if not losses[m.number].isfinite()] or part)
         self.optimizer.step()
         self.optimizer.zero_grad()
         rates = {group["name"]: group["lr"] for group in self.optimizer.param_groups}
@@ -260,7 +262,8 @@ class _Run:
 
     def save(self, done: int, tokens: int) -> None:
         """Writes a checkpoint: what is trained, the optimiser, and how far the run is."""
-        weights, optimizer = weights_of(self.model), optimizer_state(self.model, self.optimizer.optimizer)
+        if self.accelerator.is_main_process or self._sharded:
+            weights, optimizer = weights_of(self.model), optimizer_state(self.model, self.optimizer.optimizer)
         if self.accelerator.is_main_process:
             self.folder.save(done, weights, optimizer, {"settings": self._settings(), "tokens": tokens})
         self.accelerator.wait_for_everyone()
@@ -294,7 +297,8 @@ class _Run:
             part, gathered = (0, 1), lambda counts: [counts]
         controls = () if self.config.blind or not config.controls else CONTROLS
         shown = progress and accelerator.is_main_process
-        with tqdm(total=len(held_out), desc="held-out", unit="row", leave=False, disable=not shown) as bar:
+        bar = tqdm(total=len(held_out), desc="held-out", unit="row", leave=False, disable=not shown)
+        with bar, self._computing():
             return evaluate(self.bare, held_out, config.batch, controls, part, gathered, bar.update)
 
     def faults(self) -> Faults:
@@ -355,6 +359,14 @@ class _Stop:
 
     def now(self, steps: int) -> bool:
         return self._asked or (self._after is not None and steps >= self._after)
+
+
+def _too_large(step: int, part: Sequence[MicroBatch]) -> str:
+    sizes = ", ".join(f"{tuple(m.batch['input_ids'].shape)}" for m in part if m.batch is not None)
+    return (
+        f"step {step + 1}: too little memory for micro-batches of {sizes} rows and tokens; give"
+        " gradient_checkpointing=true, a smaller batch.tokens, or fewer or smaller frames"
+    )
 
 
 def _seed(seed: int, number: int) -> int:

@@ -43,6 +43,7 @@ class QuestionSet:
         hide_future: Whether frames and scene end where a question's future begins.
         limit: At most so many questions, drawn by `seed`; those of a smaller limit are among those of a larger one.
         memory_bytes: Bound of the geometry that is kept in memory.
+        among: Other files whose rows keys must not be taken for.
 
     Attributes:
         questions: Those that can be asked, as far as is known. faults: Those that cannot.
@@ -62,6 +63,7 @@ class QuestionSet:
         limit: int | None = None,
         seed: int = 0,
         memory_bytes: float = 1e9,
+        among: Sequence[str | Path] = (),
     ):
         if not paths:
             raise VlmError("no question set is named; make one with `dsr qa`, or give a file of DSR-Train")
@@ -69,11 +71,11 @@ class QuestionSet:
         self._hides, self._blind = hide_future, blind
         self.faults, self.total, self.questions = Faults(), 0, []
         for path in map(Path, paths):
-            bad: dict[int, str] = {}
+            name, bad = short_name(path, [*paths, *among]), {}
             rows = read_rows(path.expanduser(), bad)
             for index, why in bad.items():
-                self.faults.add(f"{path.name} row {index}", "it is no question with a true answer", why)
-            self.questions += [Question(f"{path.name} row {row.index}", row) for row in rows]
+                self.faults.add(f"{name} row {index}", "it is no question with a true answer", why)
+            self.questions += [Question(f"{name} row {row.index}", row) for row in rows]
             self.total += len(rows) + len(bad)
         if limit is not None and limit < len(self.questions):
             drawn = np.random.default_rng(seed).permutation(len(self.questions))[:limit]
@@ -183,6 +185,13 @@ class QuestionSet:
         damaged = {id(s.cache): len(s.cache.damaged) for s in self.sources.values() if hasattr(s, "cache")}
         if count := sum(damaged.values()):
             self.faults.repaired["damaged files of the token cache, made again"] = count
+
+
+def short_name(path: str | Path, among: Sequence[str | Path]) -> str:
+    """As much of a path's end as tells it from others."""
+    parts, others = Path(path).parts, [Path(other).parts for other in among if Path(other) != Path(path)]
+    count = next((n for n in range(1, len(parts)) if all(o[-n:] != parts[-n:] for o in others)), len(parts))
+    return "/".join(parts[-count:])
 
 
 def shared_scenes(training: QuestionSet, held_out: QuestionSet) -> list[str]:
