@@ -69,9 +69,20 @@ class World:
         self.peer, self.graph = peer, Graph(folder, namespace)
         self.graph.start("memory", stale_s=0.0, reliability="reliable", **parameters)
         self.tracks = peer.tracks()
-        self.observations = peer.publisher(DetectionArray, "observations")
         self.told = peer.listen(DiagnosticArray, "/diagnostics")
-        self.publish(0, 60)
+
+    def __enter__(self):
+        try:
+            self.observations = self.peer.publisher(DetectionArray, "observations")
+            self.publish(0, 60)
+            self.graph.wait_for_output("is ready", 120)
+        except BaseException:
+            self.graph.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        self.graph.__exit__(*error)
 
     def publish(self, start, end):
         for i in range(start, end):
@@ -98,9 +109,6 @@ class World:
         wait_until(lambda: len(self.told) >= count + 2, 10, "diagnostics")
         return int(self.status()["vlm questions"])
 
-    def wait_until_loaded(self):
-        self.graph.wait_for_output("is ready", 120)
-
 
 @pytest.fixture(scope="module")
 def quick(models, tmp_path_factory):
@@ -109,8 +117,7 @@ def quick(models, tmp_path_factory):
         pictures |= {"vlm__image_topic": "/vlm_eyes/color", "vlm__second_opinion": True}
         world = World(tmp_path_factory.mktemp("quick"), "vlm", peer, vlm__model=models / "quick", vlm__device="cpu",
                       vlm__threads=1, **pictures)  # fmt: skip
-        with world.graph:
-            world.wait_until_loaded()
+        with world:
             yield world
 
 
@@ -119,8 +126,7 @@ def slow(models, tmp_path_factory):
     with Peer("vlm_slow") as peer:
         world = World(tmp_path_factory.mktemp("slow"), "vlm_slow", peer, vlm__model=models / "slow", vlm__device="cpu",
                       vlm__threads=1, vlm__queue=1)  # fmt: skip
-        with world.graph:
-            world.wait_until_loaded()
+        with world:
             yield world
 
 
