@@ -134,6 +134,24 @@ def test_a_set_without_one_usable_row_is_an_error(sets, tmp_path):
         train(videos(sets, tmp_path / "run", f"data.train=[{tmp_path / 'nan.parquet'}]"))
 
 
+def test_a_row_that_its_pictures_make_too_long(sets, tmp_path):
+    long = f"{QUESTION} {'or ' * 40}"
+    asked = Asked(long, ("more", "less"), answer_index=0)
+    most = GeometryVLM.load(sets / "base").inputs.length(asked, "A") + 10
+    words = (f"max_tokens={most}", "steps=2")
+    rows = [{"scene": "clip"}, {"scene": "clip", "question": long}]
+    write_set(tmp_path / "set.parquet", *rows)
+    words += (f"data.train=[{tmp_path / 'set.parquet'}]",)
+    assert not train(videos(sets, tmp_path / "blind", *words, "frames=null")).faults.rows
+    result = train(videos(sets, tmp_path / "run", *words, "frames.max_pixels=40000"))
+    ((key, (reason, detail)),) = result.faults.rows.items()
+    assert (
+        key == "set.parquet row 1"
+        and reason == f"it is longer than max_tokens = {most}"
+        and "fewer or smaller frames" in detail
+    )
+
+
 def test_steps_without_a_usable_row_are_passed_over(sets, tmp_path, caplog):
     rows = [{"question": f"{i}: {QUESTION}", "scene": "nan", "videoID": "nan"} for i in range(4)]
     write_set(tmp_path / "set.parquet", *rows, {})

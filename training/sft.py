@@ -10,9 +10,7 @@ several, in one go or after a break. So there is no state of generators and load
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,7 +27,7 @@ from dsr_core.vlm.model import GeometryVLM
 from dsr_core.vlm.values import Asked
 from training.batches import Plan, rate
 from training.config import TrainConfig, load_config
-from training.data import Data, make_data
+from training.data import Data, make_data, unbounded
 from training.evaluation import CONTROLS, Counts, evaluate
 from training.feed import Feed, MicroBatch
 from training.model import (
@@ -44,12 +42,11 @@ from training.model import (
 from training.report import Report
 from training.run_folder import MODEL, RunFolder, differing
 from training.settings import TrainingError
+from training.stop import Stop
 
 log = logging.getLogger(__name__)
 #: Rows on which the change that fresh geometry makes is measured.
 _TRIED = 4
-#: Steps whose mean speed is told.
-_RECENT = 20
 
 
 @dataclass
@@ -89,7 +86,7 @@ def train(config: TrainConfig, model: GeometryVLM | None = None, progress: bool 
     if main:
         folder.claim()
     try:
-        with _Stop(config.stop_after) as stop:
+        with Stop(config.stop_after) as stop:
             # What is trained, and what it learns from.
             model = make_model(config) if model is None else model
             set_trained(model, config)
@@ -223,8 +220,8 @@ class _Run:
         """
         if self.bare.geometry is None:
             return None
-        asked = self.data.rows.usable(range(min(_TRIED, len(self.data.rows))))
-        asked = [one for one in asked if one.geometry and self.bare.inputs.length(one) <= self.config.max_tokens]
+        inputs, tried = unbounded(self.bare.inputs), range(min(_TRIED, len(self.data.rows)))
+        asked = [one for one in self.data.rows.usable(tried) if inputs.length(one) <= self.config.max_tokens]
         return max((self.bare.change_at_start([one]) for one in asked), default=None)
 
     # --- checkpoints
@@ -334,31 +331,6 @@ class _Run:
             f" {', '.join(keys[:8])}{' …' if len(keys) > 8 else ''}. Look at these rows, or lower the learning rates;"
             f" {f'the last good checkpoint is {kept[-1]}' if kept else 'there is no checkpoint yet'}"
         )
-
-
-class _Stop:
-    """Whether the run shall stop: SIGTERM or Ctrl-C, or so many steps; a second Ctrl-C ends at once."""
-
-    def __init__(self, after: int | None):
-        self._after, self._asked, self._before = after, False, {}
-
-    def __enter__(self) -> _Stop:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._heard)
-        return self
-
-    def __exit__(self, *exception) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
-
-    def _heard(self, number: int, frame) -> None:
-        if self._asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self._asked = True
-
-    def now(self, steps: int) -> bool:
-        return self._asked or (self._after is not None and steps >= self._after)
 
 
 def _too_large(step: int, part: Sequence[MicroBatch]) -> str:
