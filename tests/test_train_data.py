@@ -276,6 +276,19 @@ def test_tokens_are_kept_by_content(tmp_path):
     assert with_cache({"scene": make_sources({"scene": {}})["scene"]}, tmp_path, 1e9)["scene"].name == "scene"
 
 
+@pytest.mark.parametrize("scale", [0.1, 1e6])
+def test_features_of_networks_are_kept_small_and_stay_the_same(tmp_path, scale):
+    source = Counting(scale)
+    source.normalised = True
+    cached = CachedSource(source, DiskCache(tmp_path, 1e9))
+    context = Context(clip=Clip([np.full((2, 2, 3), 77, np.uint8)], [0.0]))
+    first, again = cached.tokens(context), cached.tokens(context)
+    assert first.features.dtype == np.float32 and np.array_equal(first.features, again.features) and source.made == 1
+    np.testing.assert_allclose(first.features[0, 0], 77 * scale, rtol=1e-3)
+    (file,) = tmp_path.glob("*.npz")
+    assert np.load(file)["features"].dtype == (np.float16 if scale < 1 else np.float32)
+
+
 def test_caches_are_bounded(tmp_path):
     cache = DiskCache(tmp_path, 50_000)
     for i in range(20):

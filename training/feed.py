@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import torch
+
 from dsr_core.vlm.inputs import Inputs
 from dsr_core.vlm.rows import QuestionSet
 from dsr_core.vlm.values import Asked, VlmError
@@ -41,7 +43,7 @@ class Feed:
         plan: Of all steps. questions: Its rows; those that cannot be used are told there, and left out.
         inputs: The collator. max_tokens: Longer rows are left out.
         micro_batches: Of a step, over all processes.
-        process, processes: Which of how many.
+        process, processes: Which of how many. device: Where a source that has a network computes, too.
         workers: Threads; 0 prepares when asked.
     """
 
@@ -55,9 +57,11 @@ class Feed:
         process: int = 0,
         processes: int = 1,
         workers: int = 2,
+        device: torch.device | None = None,
     ):
         self._plan, self._questions = plan, questions
         self._inputs, self._max_tokens = unbounded(inputs), max_tokens
+        self._device = device
         self._count, self._process, self._processes, self._workers = micro_batches, process, processes, workers
 
     def steps(self, first: int) -> Iterator[tuple[int, list[MicroBatch]]]:
@@ -66,7 +70,7 @@ class Feed:
             for step in range(first, self._plan.steps):
                 yield step, self._part(step)
             return
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="batches")
+        pool = ThreadPoolExecutor(self._workers, "batches", self._begin)
         waiting: deque[tuple[int, Future]] = deque()
         try:
             for step in range(first, self._plan.steps):
@@ -79,6 +83,11 @@ class Feed:
                 yield step, part.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self) -> None:
+        """A thread begins: which GPU is the current one is not handed down to it."""
+        if self._device is not None and self._device.type == "cuda":
+            torch.cuda.set_device(self._device)
 
     def _part(self, step: int) -> list[MicroBatch]:
         rows = self._plan.step(step)

@@ -106,7 +106,7 @@ def train(config: TrainConfig, model: GeometryVLM | None = None, progress: bool 
             report = Report(folder, config, data, plan, accelerator, first)
             feed = Feed(
                 plan, data.rows, model.inputs, config.max_tokens, config.batch.micro_batches,
-                accelerator.process_index, processes, config.data.workers,
+                accelerator.process_index, processes, config.data.workers, accelerator.device,
             )  # fmt: skip
 
             if not first:

@@ -21,6 +21,9 @@ _ROOMS = ("geometry", "perception", "vlm")
 class CachedSource(GeometrySource):
     """A source that looks at frames alone, whose tokens are kept under a key of its settings, its code and the frames.
 
+    Features of a network, which its encoder normalises, are kept as float16 where they fit: those of pi3 for 32 frames
+    of 640 x 360 take 69 MB. They are the same whether they were kept or have just been made.
+
     Args:
         source: The source. cache: Where its tokens are kept.
     """
@@ -40,13 +43,13 @@ class CachedSource(GeometrySource):
         if kept is None:
             # Nothing but the clip: what the key does not tell must not change the tokens.
             made = self.source.tokens(Context(clip=context.clip))
+            features = _small(made.features) if self.normalised else made.features
             labels = np.array(made.labels) if made.labels else np.zeros(0, "<U1")
             grid = np.array(made.grid or (), int)
-            self.cache.put(key, {"features": made.features, "labels": labels, "grid": grid})
-            return made
-        return GeometryTokens(
-            kept["features"], tuple(kept["labels"].tolist()), tuple(int(n) for n in kept["grid"]) or None
-        )
+            kept = {"features": features, "labels": labels, "grid": grid}
+            self.cache.put(key, kept)
+        grid = tuple(int(n) for n in kept["grid"]) or None
+        return GeometryTokens(kept["features"].astype(np.float32), tuple(kept["labels"].tolist()), grid)
 
 
 def with_cache(sources: dict[str, GeometrySource], folder: str | Path, max_bytes: float) -> dict[str, GeometrySource]:
@@ -56,6 +59,13 @@ def with_cache(sources: dict[str, GeometrySource], folder: str | Path, max_bytes
         name: CachedSource(source, cache) if source.cached and source.looks_at == "clip" else source
         for name, source in sources.items()
     }
+
+
+def _small(features: np.ndarray) -> np.ndarray:
+    """Features as float16, unless one is too large for that."""
+    with np.errstate(over="ignore"):
+        half = features.astype(np.float16)
+    return half if np.isfinite(half).all() else features
 
 
 def content_of(clip: Clip) -> str:
