@@ -17,6 +17,8 @@ from tiny_vlm import tiny_qwen25_vl
 from dsr_core.qa.files.readers import read_rows
 from dsr_core.vlm.model import GeometryVLM
 from dsr_core.vlm.rows import short_name
+from tests.smooth_scenes import smooth_scene
+from tests.test_train_data import write_set
 from tests.training_runs import config, losses, make_sets
 from training.batches import rate
 from training.settings import TrainingError
@@ -193,3 +195,18 @@ def test_rows_of_files_with_one_name_are_told_apart():
     paths = ["a/train.parquet", "b/train.parquet", "b/test.parquet", "/x/b/test.parquet"]
     names = ["a/train.parquet", "b/train.parquet", "b/test.parquet", "x/b/test.parquet"]
     assert [short_name(path, paths) for path in paths] == names and short_name("/a/b.json", []) == "b.json"
+
+
+def test_what_only_the_geometry_tells_is_learned_from_it(sets, tmp_path):
+    """One question about six scenes: its text says nothing of the answer."""
+    (tmp_path / "scenes").mkdir()
+    for number in range(6):
+        smooth_scene(number, things=3, duration_s=6.0).save(tmp_path / "scenes" / f"s{number}.scene.npz")
+    rows = [{"scene": f"s{i}", "videoID": f"s{i}", "answer": "AB"[i % 2]} for i in range(6)]
+    path = write_set(tmp_path / "set.parquet", *rows)
+    words = (f"data.train=[{path}]", f"data.held_out=[{path}]", "data.allow_shared_scenes=true", "trains=full")
+    words += (f"data.scenes={tmp_path / 'scenes'}", "optimizer.geometry_lr=3e-3", "steps=25", "save_every=100")
+    told = train(config(sets, tmp_path / "run", *words, "batch.rows=6", "batch.micro_batches=1")).told["evaluation"]
+    assert told["accuracy"] == 1.0 and told["blind"]["accuracy"] == 0.5
+    # Each row gets the geometry of the next scene, where the other answer is right.
+    assert told["shuffled_geometry"]["accuracy"] == 0.0
