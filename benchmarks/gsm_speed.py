@@ -198,7 +198,9 @@ def main() -> None:
     cases += [(mode, (source,)) for source in args.sources for mode in args.modes if mode != "none"]
     rows, begun = [], time.perf_counter()
     where = (
-        torch.cuda.get_device_name() if args.device.startswith("cuda") else f"CPU, {torch.get_num_threads()} threads"
+        torch.cuda.get_device_name()
+        if args.device.startswith("cuda")
+        else f"CPU, {torch.get_num_threads()} threads, processor time"
     )
     cut = f", {args.layers} layers" if args.layers else ""
     print(f"{args.model}{cut}, {args.frames} frames of {args.size}, {args.dtype}, {where}", flush=True)
