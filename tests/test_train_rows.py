@@ -95,6 +95,7 @@ def test_a_model_learns_from_videos(sets, tmp_path, mode):
     words = (f"geometry.mode={mode}", "steps=3", "batch.rows=4", "batch.micro_batches=1", "optimizer.geometry_lr=1e-2")
     result = train(videos(sets, tmp_path / "run", *words))
     assert result.finished and not result.faults.rows and len(losses(tmp_path / "run")) == 3
+    assert losses(tmp_path / "run")[3] < losses(tmp_path / "run")[1]
     assert len(list((sets / "cache" / "frames").glob("*.npz"))) == 2, "decoded once for all runs"
     assert result.told["tokens"] > 3 * 4 * 100
 

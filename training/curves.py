@@ -30,9 +30,11 @@ def plot(lines: Sequence[dict], path: str | Path, title: str = "") -> None:
         raise DependencyError("the plot of a run needs matplotlib: pip install 'dsr_ros[train]'") from None
     steps = [line for line in lines if "loss" in line]
     tested = [line for line in lines if line.get("evaluation", {}).get("accuracy") is not None]
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    heights = (2, 1.3, 1) if tested else (2, 1)
+    figure = Figure(figsize=(8, 2 * sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    parts = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    above, below = parts[0], parts[-1]
     x, loss = (np.array([line[name] for line in steps]) for name in ("step", "loss"))
     width = max(1, round(_SMOOTH * len(loss)))
     above.plot(x, loss, color="tab:blue", alpha=0.3 if width > 1 else 1.0, linewidth=1, label="loss of a step")
@@ -40,12 +42,7 @@ def plot(lines: Sequence[dict], path: str | Path, title: str = "") -> None:
         above.plot(x, running_mean(loss, width), color="tab:blue", label=f"mean of {width} steps")
     above.set_ylabel("loss (nats a reply token)")
     if tested:
-        beside = above.twinx()
-        beside.plot(
-            [t["step"] for t in tested], [100 * t["evaluation"]["accuracy"] for t in tested], "o-", color="tab:red"
-        )
-        beside.set_ylabel("held-out accuracy (%)", color="tab:red")
-        beside.set_ylim(0, 100)
+        _accuracies(parts[1], tested)
     above.legend(loc="upper right")
     above.set_title(title)
     for name, color in (("lr", "tab:green"), ("geometry_lr", "tab:orange")):
@@ -55,10 +52,29 @@ def plot(lines: Sequence[dict], path: str | Path, title: str = "") -> None:
     below.set_xlabel("step")
     below.set_ylabel("learning rate")
     below.legend(loc="upper right")
-    for axes in (above, below):
+    for axes in parts:
         axes.grid(alpha=0.3)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=120)
+
+
+def _accuracies(axes, tested: Sequence[dict]) -> None:
+    """Held-out accuracy in percent, with that of the controls and chance."""
+    shares = {
+        "held-out": ("o-", [t["evaluation"]["accuracy"] for t in tested]),
+        "blind": ("s:", [t["evaluation"].get("blind", {}).get("accuracy") for t in tested]),
+        "shuffled geometry": ("^:", [t["evaluation"].get("shuffled_geometry", {}).get("accuracy") for t in tested]),
+        "chance": ("--", [t["evaluation"]["chance"] for t in tested]),
+    }
+    for (name, (style, values)), color in zip(
+        shares.items(), ("tab:red", "tab:brown", "tab:purple", "gray"), strict=True
+    ):
+        found = [(t["step"], 100 * share) for t, share in zip(tested, values, strict=True) if share is not None]
+        if found:
+            axes.plot(*zip(*found, strict=True), style, color=color, markersize=5, label=name)
+    axes.set_ylabel("right (%)")
+    axes.set_ylim(-3, 103)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
