@@ -50,6 +50,7 @@ class SceneSource(GeometrySource):
     name = "scene"
     looks_at = "scene"
     hidden = 256
+    flags = 1 + len(ROLES)
 
     def __init__(
         self,
@@ -108,7 +109,11 @@ class SceneSource(GeometrySource):
         start_s, end_s = (scene.start_s, scene.end_s) if window is None else window
         if not (math.isfinite(start_s) and math.isfinite(end_s) and start_s <= end_s):
             raise VlmError(f"the window {start_s} to {end_s} s is not one of time")
-        return max(start_s, scene.start_s), max(min(end_s, scene.end_s), scene.start_s)
+        if end_s < scene.start_s or start_s > scene.end_s:
+            raise VlmError(
+                f"the window {start_s:g} to {end_s:g} s is outside the scene, {scene.start_s:g} to {scene.end_s:g} s"
+            )
+        return max(start_s, scene.start_s), min(end_s, scene.end_s)
 
     def _seen(self, scene, view: Motion, roles, stamps_s) -> Iterator[tuple[Agent, Motion, np.ndarray]]:
         """Things that are known at some instant, those first that the question names, then the nearest."""
@@ -127,7 +132,7 @@ class SceneSource(GeometrySource):
         if self.scale == "metric" or (self.scale == "auto" and scene.metric):
             return _LENGTH
         away_m = np.linalg.norm(positions_m - view.positions_m, axis=2)[known]
-        away_m = away_m[away_m > 0]
+        away_m = away_m[away_m > 1e-6 * away_m.max(initial=0.0)]  # the viewer is not away from itself
         return float(np.median(away_m)) if len(away_m) else 1.0
 
     def _instants(self, scene, things, moved, known, view: Motion, origin: int | None, scale_m: float) -> np.ndarray:
@@ -244,7 +249,7 @@ def _boxes(thing: Agent, stamps_s: np.ndarray, max_gap_s: float) -> np.ndarray:
 def _changes(log_m: np.ndarray, step_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Of the logarithm of a length (things, T, 1): its rate (tenths a second) and its change since the start."""
     rate = np.gradient(log_m, step_s, axis=1) if log_m.shape[1] > 1 and step_s > 0 else np.zeros_like(log_m)
-    return np.clip(_CHANGE * rate, -5, 5), np.clip(_CHANGE * (log_m - log_m[:, :1]), -5, 5)
+    return np.clip(_CHANGE * rate, -15, 15), np.clip(_CHANGE * (log_m - log_m[:, :1]), -15, 15)
 
 
 def _turned(view: Motion) -> np.ndarray:
