@@ -27,8 +27,8 @@ class GeometrySource(ABC):
         name: Its key in `SOURCES`.
         features: F, numbers a token.
         hidden: Features of the hidden layer of its encoder, or None for a linear one.
-        flags: How many of the features, the last ones, say what a token is (zeros and ones): its encoder gives them a weight
-            of their own, or they would drown among the numbers.
+        flags: How many of the features, the last ones, say what a token is (zeros and ones): its encoder gives them a
+            weight of their own, or they would drown among the numbers.
         normalised: Whether its encoder begins with a normalisation, as features of a network want it.
         aligned: Whether its tokens stand one for one for the visual tokens of the clip.
         looks_at: "scene" or "clip": what of a `Context` it needs; without that it has no tokens.
