@@ -222,7 +222,11 @@ def main() -> None:
     encoder = apart(put_encoder_costs, args) if "pi3_encoder" in args.sources else None
     first = next((row for row in rows if row["mode"] == "none" and row["batch"] == 1), {})
     if encoder and encoder.get("ms"):
-        share = f" ({100 * encoder['ms'] / first['forward_ms']:.0f} % of a forward)" if first.get("forward_ms") else ""
+        share = (
+            f" ({100 * encoder['ms'] / first['forward_ms']:.0f} % of a forward)"
+            if first.get("forward_ms") and not args.layers
+            else ""
+        )
         cached = f"from a cache {encoder['cached_ms']:.0f} ms ({encoder['cached_mb']:.0f} MB)"
         print(f"frozen encoder: {encoder['ms']:.0f} ms a clip{share}; {cached}")
     if encoder and "operations" in encoder and "operations" in first:
