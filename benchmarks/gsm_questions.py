@@ -1,10 +1,11 @@
 """Questions for `gsm_learning.py`: debiased, of simulated and of recorded scenes, no scene in both sets.
 
-    python benchmarks/gsm_questions.py FOLDER [--smooth 300] [--each 900]      about six minutes of one core
+    python benchmarks/gsm_questions.py FOLDER [--smooth 100] [--each 900]      about ten minutes of one core
 
-FOLDER gets scenes/*.scene.npz and train.parquet and test.parquet as `dsr qa` writes them. Every wrong option is the true
-answer of another question, and what blind attackers guess has been thinned out. The simulated scenes are those of
-tests/smooth_scenes.py; the recorded ones are the labels of KITTI tracking, where they are there.
+FOLDER gets scenes/*.scene.npz and train.parquet and test.parquet as `dsr qa` writes them. Every wrong option is the
+true answer of another question, what blind attackers guess has been thinned out, and of no kind there are more than
+`--most`. The simulated scenes are those of tests/smooth_scenes.py; the recorded ones are the labels of KITTI tracking,
+where they are there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import random
 import sys
 import time
 from collections import Counter
@@ -57,7 +59,27 @@ def questions(scenes: dict[str, Scene], recorded: int, each: int, seed: int) -> 
     return filter_guessable(items, seed)[0]
 
 
-def make_sets(folder: Path, smooth: int, test_smooth: int, each: int, recorded: int, seed: int = 0) -> None:
+def balanced(items: list[Item], most: int, seed: int) -> list[Item]:
+    """At most about `most` questions of each of distance, direction and speed; those with the same options together."""
+    by_kind: dict[str, dict[str, list[Item]]] = {}
+    for item in items:
+        kind = item.candidate.type.partition("_")[2]
+        by_kind.setdefault(kind, {}).setdefault(item.group, []).append(item)
+    kept = []
+    for kind in sorted(by_kind):
+        groups, count = sorted(by_kind[kind].items()), 0
+        random.Random(f"{seed} {kind}").shuffle(groups)
+        for _, group in groups:
+            if count >= most:
+                break
+            kept += group
+            count += len(group)
+    return kept
+
+
+def make_sets(
+    folder: Path, smooth: int, test_smooth: int, each: int, recorded: int, most: int = 4000, seed: int = 0
+) -> None:
     """Writes scenes and both question sets; what is there already is kept."""
     (folder / "scenes").mkdir(parents=True, exist_ok=True)
     sequences = sorted(path.stem for path in (KITTI / "label_02").glob("*.txt"))
@@ -73,7 +95,7 @@ def make_sets(folder: Path, smooth: int, test_smooth: int, each: int, recorded: 
         scenes |= {f"kitti{s}": load_scene(KITTI, sequence=s) for s in mine}
         for name, scene in scenes.items():
             scene.save(folder / "scenes" / f"{name}.scene.npz")
-        items = questions(scenes, recorded, each, seed)
+        items = balanced(questions(scenes, recorded, each, seed), most, seed)
         write_items(path, items)
         counts = Counter((item.candidate.type, item.candidate.scene.startswith("kitti")) for item in items)
         print(f"{part}: {len(items)} questions of {len(scenes)} scenes in {time.perf_counter() - begun:.0f} s")
@@ -84,12 +106,13 @@ def make_sets(folder: Path, smooth: int, test_smooth: int, each: int, recorded: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--smooth", type=int, default=300, help="simulated scenes to train with")
-    parser.add_argument("--test-smooth", type=int, default=60, help="simulated scenes to test with")
+    parser.add_argument("--smooth", type=int, default=100, help="simulated scenes to train with")
+    parser.add_argument("--test-smooth", type=int, default=24, help="simulated scenes to test with")
     parser.add_argument("--each", type=int, default=900, help="candidates of each of them")
-    parser.add_argument("--recorded", type=int, default=6000, help="candidates of each recording")
+    parser.add_argument("--recorded", type=int, default=2000, help="candidates of each recording")
+    parser.add_argument("--most", type=int, default=4000, help="questions kept of each kind")
     args = parser.parse_args()
-    make_sets(args.folder, args.smooth, args.test_smooth, args.each, args.recorded)
+    make_sets(args.folder, args.smooth, args.test_smooth, args.each, args.recorded, args.most)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from dsr_core.vlm.values import Asked, VlmError
 #: Pixels of a frame beyond which it is made smaller: 640 x 360, as DSR Suite trains.
 MAX_PIXELS = 230_400
 #: Marks the user's message in a rendered chat template; of Unicode's private use, so that no template holds it.
+#: Texts whose tokens are remembered.
+_MOST_READ = 100_000
 _MARK = "\ue000\uf8ff\ue000"
 
 
@@ -74,6 +76,7 @@ class Inputs:
         self.prompt, self.max_tokens, self.max_pixels = prompt or PromptConfig(), max_tokens, max_pixels
         self.video = video or QwenVideo.of(base_config)
         self.image_id, self.video_id = base_config.image_token_id, base_config.video_token_id
+        self._read: dict[str, list[int]] = {}
         self._pads = {"<|video_pad|>": self.video_id, "<|image_pad|>": self.image_id}
         self._seconds = base_config.model_type == "qwen2_5_vl"
         self.end_id, self.pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
@@ -142,7 +145,13 @@ class Inputs:
 
     def plain(self, text: str) -> list[int]:
         """Token ids of a text that users wrote: special tokens in it are ordinary letters."""
-        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+        ids = self._read.get(text)
+        if ids is None:
+            ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+            if len(self._read) >= _MOST_READ:
+                self._read.clear()
+            self._read[text] = ids
+        return list(ids)
 
     # --- rows
 
