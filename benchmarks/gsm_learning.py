@@ -2,7 +2,7 @@
 
     python benchmarks/gsm_learning.py FOLDER                    under an hour on two cores; --jobs 1 on one takes longer
     python benchmarks/gsm_learning.py FOLDER --only gsm blind   some of the runs; finished ones are kept
-    python benchmarks/gsm_learning.py FOLDER --hidden 256 --layers 4 --steps 6000 --device cuda       on a GPU
+    python benchmarks/gsm_learning.py FOLDER --hidden 512 --layers 6 --steps 10000 --smooth 1000       on a GPU
 
 A Qwen2.5-VL of about half a million random weights is trained from scratch by `training.sft` on debiased questions
 about distance, direction and speed (`gsm_questions.py` makes them in FOLDER where they are not there yet), in several
@@ -38,9 +38,9 @@ RATE_HZ, SIZE_PX = 2.5, (112, 84)
 RUNS = {
     "blind": ("none", False, None),
     "gsm": ("gsm", False, None),
-    "gsm, 1000 questions": ("gsm", False, 1_000),
-    "gsm, 3000 questions": ("gsm", False, 3_000),
-    "gsm, 10000 questions": ("gsm", False, 10_000),
+    "gsm, 500 questions": ("gsm", False, 500),
+    "gsm, 1500 questions": ("gsm", False, 1_500),
+    "gsm, 4500 questions": ("gsm", False, 4_500),
     "concat": ("concat", False, None),
     "pictures": ("none", True, None),
     "pictures, add": ("add", True, None),
@@ -58,7 +58,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> None:
     from dsr_core.qa.files.files import write_items
     from dsr_core.qa.files.readers import read_items
 
-    make_sets(folder, args.smooth, args.test_smooth, args.each, args.recorded)
+    make_sets(folder, args.smooth, args.test_smooth, args.each, args.recorded, args.most)
     for part in ("train", "test"):
         for name, recorded in (("simulated", False), ("recorded", True)):
             path = folder / f"{part}.{name}.parquet"
@@ -180,7 +180,7 @@ def settings_of(folder: Path, name: str, args: argparse.Namespace) -> dict:
         },
         "prompt": {"reply": "text", "show_options": False},
         "trains": "full", "vision": True, "dtype": "float32", "blind": name == "blind",
-        "batch": {"tokens": 65536, "rows": args.rows, "micro_batches": 1},
+        "batch": {"tokens": 65536, "rows": args.rows, "pool": 1, "micro_batches": 1},
         "optimizer": {"lr": args.lr, "geometry_lr": args.lr, "warmup": 0.05, "betas": [0.9, 0.98]},
         "evaluation": {"batch": 32}, "steps": args.steps, "save_every": 500, "keep": 1, "tensorboard": False,
         "max_tokens": 1024,
@@ -286,6 +286,39 @@ def row_of(folder: Path, name: str) -> str:
     return f"{name:<22}{rows:>10}{told['minutes']:>9.1f}{shown}"
 
 
+def draw(folder: Path) -> Path:
+    """Bars of all runs beside chance, and accuracy over the number of questions."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), width_ratios=(2, 1), layout="constrained")
+    there = [name for name in RUNS if result_of(folder, name) is not None]
+    ways = (("as trained", None, "tab:blue"), ("others’ geometry", "shuffled_geometry", "tab:orange"))
+    for shift, (label, control, colour) in zip((-0.2, 0.2), ways, strict=True):
+        shown = [result_of(folder, name)["result"]["evaluation"] for name in there]
+        heights = [accuracy(e if control is None else e.get(control)) for e in shown]
+        left.bar([i + shift for i in range(len(there))], heights, 0.4, label=label, color=colour)
+    left.axhline(25, color="black", linewidth=1, linestyle="--", label="chance")
+    left.set_xticks(range(len(there)), there, rotation=25, ha="right")
+    left.set(ylabel="held-out questions right (%)", ylim=(0, 100), title="What a small model learns from scratch")
+    left.legend()
+    scaled = [name for name in RUNS if name.partition(",")[0] == "gsm" and name in there]
+    scaled.sort(key=lambda name: result_of(folder, name)["result"]["rows"]["train"])
+    counts = [result_of(folder, name)["result"]["rows"]["train"] for name in scaled]
+    for group in (None, *GROUPS):
+        heights = [accuracy(result_of(folder, name)["result"]["evaluation"], group) for name in scaled]
+        right.plot(counts, heights, marker="o", label=group or "all", linewidth=2.5 if group is None else 1.0)
+    right.axhline(25, color="black", linewidth=1, linestyle="--")
+    right.set(xscale="log", xlabel="questions learned from", ylim=(0, 100), title="gsm with scene tokens")
+    right.legend()
+    out = folder / "learning.png"
+    figure.savefig(out, dpi=110)
+    plt.close(figure)
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -296,6 +329,7 @@ def main() -> None:
     parser.add_argument("--test-smooth", type=int, default=24, help="simulated scenes to test with")
     parser.add_argument("--each", type=int, default=900, help="candidates of each of them")
     parser.add_argument("--recorded", type=int, default=2000, help="candidates of each recording")
+    parser.add_argument("--most", type=int, default=4000, help="questions kept of each kind")
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--steps", type=int, default=1200)
@@ -312,6 +346,7 @@ def main() -> None:
     print(HEAD)
     run_all(folder, names, args)
     print("\npercent right of held-out questions; chance is 25; types:", ", ".join(TYPES))
+    print("drawn:", draw(folder))
 
 
 if __name__ == "__main__":

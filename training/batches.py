@@ -15,9 +15,6 @@ import numpy as np
 from training.config import BatchConfig, OptimizerConfig
 from training.settings import TrainingError
 
-#: Micro-batches' worth of rows that are sorted by length at once: more leave less padding, fewer mix better.
-_SORTED = 50
-
 
 class Plan:
     """Micro-batches of all steps.
@@ -81,8 +78,8 @@ class Plan:
         order = rng.permutation(len(self._lengths))
         each = self._batch.rows or max(1, int(self._batch.tokens / max(self._lengths.mean(), 1)))
         out = []
-        for start in range(0, len(order), each * _SORTED):
-            some = order[start : start + each * _SORTED]
+        for start in range(0, len(order), each * self._batch.pool):
+            some = order[start : start + each * self._batch.pool]
             out += self._cut(some[np.argsort(self._lengths[some], kind="stable")])
         return [out[i] for i in rng.permutation(len(out))]
 

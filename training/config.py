@@ -84,11 +84,14 @@ class BatchConfig:
         tokens: Tokens of a micro-batch, with its padding; rows of like length stand together. A longer row is a
             micro-batch of its own.
         rows: Most rows of a micro-batch; None: as the tokens allow.
+        pool: Micro-batches' worth of rows that are sorted by length at once. More leave less padding; fewer mix better,
+            where questions of one kind have one length: 1 sorts nothing.
         micro_batches: Of a step, over all processes: the same run on 1, 2 or 4 of them where it divides.
     """
 
     tokens: int = 8192
     rows: int | None = None
+    pool: int = 50
     micro_batches: int = 8
 
 
@@ -188,6 +191,7 @@ class TrainConfig:
         at_least_one = {
             "steps": self.steps, "log_every": self.log_every, "save_every": self.save_every, "keep": self.keep,
             "max_tokens": self.max_tokens, "batch.tokens": self.batch.tokens, "batch.rows": self.batch.rows,
+            "batch.pool": self.batch.pool,
             "batch.micro_batches": self.batch.micro_batches, "lora.rank": self.lora.rank,
             "evaluation.every": self.evaluation.every, "evaluation.batch": self.evaluation.batch,
             "data.limit": self.data.limit, "data.held_out_limit": self.data.held_out_limit,
