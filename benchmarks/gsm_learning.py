@@ -68,8 +68,9 @@ def prepare(folder: Path, args: argparse.Namespace) -> None:
     _videos(folder)
     if not (folder / "tokenizer").is_dir():
         items = read_items(folder / "train.parquet")
-        texts = [f"{i.candidate.question} {' '.join(i.options)}" for i in items]
-        _tokenizer(texts).save_pretrained(folder / "tokenizer")
+        names = {name for i in items for name in (i.candidate.viewer, *i.candidate.things)}
+        texts = [text for i in items for text in (i.candidate.question, *i.options)]
+        _tokenizer(texts, sorted(names, key=len, reverse=True)).save_pretrained(folder / "tokenizer")
 
 
 def _videos(folder: Path) -> None:
@@ -96,25 +97,22 @@ def _videos(folder: Path) -> None:
         partial.replace(video)
 
 
-def _tokenizer(texts: list[str]):
-    """Qwen's kind of tokenizer (byte pairs, digits apart), learned from the questions."""
+def _tokenizer(texts: list[str], names: list[str]):
+    """Byte pairs learned from the questions: digits, names and full stops stand apart, phrases become tokens."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import Qwen2Tokenizer
+    from transformers import PreTrainedTokenizerFast
 
     made = Tokenizer(models.BPE())
-    words = pre_tokenizers.Split(Regex(r"\d| ?[^\s\d]+|\s+"), "isolated")
+    words = pre_tokenizers.Split(Regex(rf"\d|(?<=[a-zA-Z])\.(?= |$)|\b(?:{'|'.join(names)})\b"), "isolated")
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet, show_progress=False))
-    model = json.loads(made.to_str())["model"]
-    merges = [tuple(m) if not isinstance(m, str) else tuple(m.split(" ")) for m in model["merges"]]
     specials = ["im_start", "im_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad"]
-    out = Qwen2Tokenizer(
-        vocab=model["vocab"],
-        merges=merges,
+    out = PreTrainedTokenizerFast(
+        tokenizer_object=made,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         additional_special_tokens=["<|endoftext|>", *(f"<|{name}|>" for name in specials)],
@@ -175,7 +173,7 @@ def settings_of(folder: Path, name: str, args: argparse.Namespace) -> dict:
         },
         "frames": PICTURES if shown else None,
         "geometry": {
-            "mode": mode, "sources": SCENE if mode != "none" else {}, "queries": 4, "width": 128, "heads": 4,
+            "mode": mode, "sources": SCENE if mode != "none" else {}, "queries": args.queries, "width": 128, "heads": 4,
             "out_scale": 1.0,
         },
         "prompt": {"reply": "text", "show_options": False},
@@ -231,7 +229,10 @@ def run_all(folder: Path, names: list[str], args: argparse.Namespace) -> None:
     """Runs what has no result yet, `args.jobs` at a time, each in a process of its own."""
     waiting = [name for name in names if not (run_folder(folder, name) / "learning.json").is_file()]
     running: dict[str, subprocess.Popen] = {}
-    words = [f"--{key}={getattr(args, key)}" for key in ("hidden", "layers", "steps", "rows", "lr", "test", "threads")]
+    words = [
+        f"--{key}={getattr(args, key)}"
+        for key in ("hidden", "layers", "steps", "rows", "lr", "queries", "test", "threads")
+    ]
     while waiting or running:
         while waiting and len(running) < args.jobs:
             name = waiting.pop(0)
@@ -311,8 +312,14 @@ def draw(folder: Path) -> Path:
         heights = [accuracy(result_of(folder, name)["result"]["evaluation"], group) for name in scaled]
         right.plot(counts, heights, marker="o", label=group or "all", linewidth=2.5 if group is None else 1.0)
     right.axhline(25, color="black", linewidth=1, linestyle="--")
-    right.set(xscale="log", xlabel="questions learned from", ylim=(0, 100), title="gsm with scene tokens")
-    right.legend()
+    right.set(
+        xscale="log" if scaled else "linear",
+        xlabel="questions learned from",
+        ylim=(0, 100),
+        title="gsm with scene tokens",
+    )
+    if scaled:
+        right.legend()
     out = folder / "learning.png"
     figure.savefig(out, dpi=110)
     plt.close(figure)
@@ -334,7 +341,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--rows", type=int, default=64, help="questions a step")
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--queries", type=int, default=4)
     parser.add_argument("--test", type=int, default=1000, help="held-out questions that are asked")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
