@@ -138,7 +138,7 @@ def base_of(folder: Path, hidden: int, layers: int) -> dict:
         "text_config": {
             "vocab_size": len(words), "hidden_size": hidden, "intermediate_size": 2 * hidden,
             "num_hidden_layers": layers, "num_attention_heads": 4, "num_key_value_heads": 4,
-            "max_position_embeddings": 2048, "tie_word_embeddings": False,
+            "max_position_embeddings": 2048, "tie_word_embeddings": False, "initializer_range": hidden**-0.5,
             "rope_parameters": {
                 "rope_type": "default", "rope_theta": 1e4, "mrope_section": [head // 8, head // 8, head // 4]
             },
@@ -179,7 +179,7 @@ def settings_of(folder: Path, name: str, args: argparse.Namespace) -> dict:
         "prompt": {"reply": "text", "show_options": False},
         "trains": "full", "vision": True, "dtype": "float32", "blind": name == "blind",
         "batch": {"tokens": 65536, "rows": args.rows, "pool": 1, "micro_batches": 1},
-        "optimizer": {"lr": args.lr, "geometry_lr": args.lr, "warmup": 0.05, "betas": [0.9, 0.98]},
+        "optimizer": {"lr": args.lr, "geometry_lr": args.geometry_lr, "warmup": 0.05, "betas": [0.9, 0.98]},
         "evaluation": {"batch": 32}, "steps": args.steps, "save_every": 500, "keep": 1, "tensorboard": False,
         "max_tokens": 1024,
     }  # fmt: skip
@@ -229,10 +229,8 @@ def run_all(folder: Path, names: list[str], args: argparse.Namespace) -> None:
     """Runs what has no result yet, `args.jobs` at a time, each in a process of its own."""
     waiting = [name for name in names if not (run_folder(folder, name) / "learning.json").is_file()]
     running: dict[str, subprocess.Popen] = {}
-    words = [
-        f"--{key}={getattr(args, key)}"
-        for key in ("hidden", "layers", "steps", "rows", "lr", "queries", "test", "threads")
-    ]
+    handed_down = ("hidden", "layers", "queries", "steps", "rows", "lr", "geometry_lr", "test", "threads")
+    words = [f"--{key.replace('_', '-')}={getattr(args, key)}" for key in handed_down]
     while waiting or running:
         while waiting and len(running) < args.jobs:
             name = waiting.pop(0)
@@ -342,6 +340,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--rows", type=int, default=64, help="questions a step")
     parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--geometry-lr", type=float, default=5e-4)
     parser.add_argument("--queries", type=int, default=4)
     parser.add_argument("--test", type=int, default=1000, help="held-out questions that are asked")
     parser.add_argument("--threads", type=int, default=1)

@@ -12,7 +12,7 @@ from dsr_core.reasoning.quantities import Viewer, direction, distance
 from dsr_core.scene import Scene
 from dsr_core.vlm.compose import compose, read_off
 from dsr_core.vlm.sources import make_source, make_sources
-from dsr_core.vlm.sources.scene import _CHANGE, _EACH, _LENGTH, _WHOLE
+from dsr_core.vlm.sources.scene import _CHANGE, _LENGTH, _WHOLE
 from dsr_core.vlm.values import ROLES, Context, GeometryTokens, VlmError
 from tests.data import shared
 from tests.smooth_scenes import smooth_scene
@@ -52,8 +52,8 @@ def asked_tokens(scene, pair, **settings) -> GeometryTokens:
 
 
 def instants(tokens: GeometryTokens, label: str, samples: int = 16) -> np.ndarray:
-    """(samples, _EACH) of a thing whose token holds all of them."""
-    return tokens.features[tokens.labels.index(label), :-_WHOLE].reshape(samples, _EACH)
+    """(samples, numbers) of a thing whose token holds all of them."""
+    return tokens.features[tokens.labels.index(label), :-_WHOLE].reshape(samples, -1)
 
 
 def test_a_token_tells_the_distance_and_the_direction_that_the_engine_measures(scene, pair):
@@ -146,12 +146,13 @@ def test_long_memories_are_cut_into_tokens_and_things_are_bounded(scene, pair):
     a, b, _ = pair
     source = make_source("scene", {"samples": 32, "per_token": 8, "most_things": 3})
     tokens = source.tokens(Context(scene, roles={a.id: ("subject",), b.id: ("object",)}))
-    assert len(tokens) == 3 * 4 and tokens.features.shape[1] == source.features == 8 * _EACH + _WHOLE
+    assert len(tokens) == 3 * 4 and tokens.features.shape[1] == source.features
     assert set(tokens.labels) == {"camera", name(a), name(b)} or {name(a), name(b)} <= set(tokens.labels)
     whole = make_source("scene", {"samples": 32, "per_token": 32, "most_things": 3}).tokens(
         Context(scene, roles={a.id: ("subject",), b.id: ("object",)})
     )
-    np.testing.assert_array_equal(tokens.features[0, : 8 * _EACH], whole.features[0, : 8 * _EACH])
+    part = source.features - _WHOLE
+    np.testing.assert_array_equal(tokens.features[:4, :part].reshape(-1), whole.features[0, : 4 * part])
 
 
 def test_a_thing_that_is_not_observed_is_unknown_there(scene):
@@ -182,12 +183,22 @@ def test_scenes_that_lack_something_have_what_is_left(scene, lacking):
         ({"samples": 10, "per_token": 4}, "multiple of per_token = 4"),
         ({"scale": "feet"}, "'feet'"),
         ({"most_things": 0}, "most_things = 0"),
+        ({"wavelengths": [1.0, 0.0]}, "wavelengths"),
         ({"sample": 3}, "sample"),
     ],
 )
 def test_settings_that_cannot_be(settings, told):
     with pytest.raises(VlmError, match=told):
         make_source("scene", settings)
+
+
+def test_waves_and_boxes_can_be_left_out(scene, pair):
+    plain = make_source("scene", {"wavelengths": [], "boxes": False})
+    waves = make_source("scene")
+    assert waves.features - plain.features == 16 * 6 * 4
+    told = instants(asked_tokens(scene, pair, wavelengths=[], boxes=False), name(pair[0]))
+    with_waves = instants(asked_tokens(scene, pair, boxes=False), name(pair[0]))
+    np.testing.assert_array_equal(told, with_waves[:, : told.shape[1]])
 
 
 @pytest.mark.parametrize("window", [(30.0, 31.0), (-5.0, -1.0), (4.0, 3.0), (0.0, np.inf)])

@@ -24,6 +24,8 @@ class CrossAttention(nn.Module):
         self.heads = heads
         self.q, self.v, self.o = (nn.Linear(width, width) for _ in range(3))
         self.k = nn.Linear(width, width, bias=False)  # a bias would move all scores alike
+        for layer in (self.q, self.k, self.v, self.o):
+            nn.init.xavier_uniform_(layer.weight)  # what is looked at comes out as large as it went in
         self.nothing = nn.Parameter(0.02 * torch.randn(1, 1, width))
 
     def forward(self, x: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class GeometrySelector(nn.Module):
     def __init__(self, width: int, question: int, queries: int, layers: int, heads: int, feed_forward: float):
         super().__init__()
         hidden = round(feed_forward * width)
-        self.queries = nn.Parameter(torch.randn(1, queries, width) * 0.5)
+        self.queries = nn.Parameter(torch.randn(1, queries, width) * 0.1)
         self.read = nn.Linear(question, width)
         self.condense = nn.ModuleList(QFormerBlock(width, heads, hidden) for _ in range(layers))
         self.select = nn.ModuleList(QFormerBlock(width, heads, hidden) for _ in range(layers))

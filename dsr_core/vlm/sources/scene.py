@@ -8,7 +8,7 @@ it. Its label is embedded by the language model. The camera is a thing, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -24,10 +24,8 @@ SCALES = ("auto", "metric", "normalised")
 _LENGTH, _SPEED = 10.0, 3.0
 #: A change of a length by a tenth is about one.
 _CHANGE = 10.0
-#: Wavelengths of the Fourier features of a position, in the same unit as lengths after scaling.
-_WAVELENGTHS = (0.5, 1.0, 2.0, 4.0)
-#: Numbers of one instant; see `_instants`.
-_EACH = 41 + 6 * len(_WAVELENGTHS)
+#: Numbers of one instant besides Fourier features; see `_instants`.
+_EACH = 41
 #: Numbers of a whole token; see `_whole`.
 _WHOLE = 8 + len(ROLES)
 
@@ -45,6 +43,7 @@ class SceneSource(GeometrySource):
         as_asked: Take window, viewpoint and names as the grammar reads them off the question; False: the whole memory,
             as the camera sees it, and nobody is marked.
         boxes: Tell where in the image each thing is.
+        wavelengths: Of the Fourier features of a position, in tens of metres (or the scene's own unit); () for none.
     """
 
     name = "scene"
@@ -61,6 +60,7 @@ class SceneSource(GeometrySource):
         scale: str = "auto",
         as_asked: bool = True,
         boxes: bool = True,
+        wavelengths: Sequence[float] = (0.5, 1.0, 2.0, 4.0),
     ):
         if samples < 1 or per_token < 1 or samples % per_token:
             raise VlmError(f"samples = {samples} must be a multiple of per_token = {per_token}, both at least 1")
@@ -70,11 +70,15 @@ class SceneSource(GeometrySource):
             raise VlmError(f"scale = {scale!r} is not known; known: {', '.join(SCALES)}")
         self.samples, self.per_token, self.most_things = samples, per_token, most_things
         self.max_gap_s, self.scale, self.as_asked, self.boxes = max_gap_s, scale, as_asked, boxes
-        self.features = per_token * _EACH + _WHOLE
+        self.wavelengths = tuple(map(float, wavelengths))
+        if not all(length > 0 and math.isfinite(length) for length in self.wavelengths):
+            raise VlmError(f"wavelengths = {wavelengths} must be positive")
+        self._each = _EACH + 6 * len(self.wavelengths)
+        self.features = per_token * self._each + _WHOLE
 
     def settings(self) -> dict:
         names = ("samples", "per_token", "most_things", "max_gap_s", "scale", "as_asked", "boxes")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"wavelengths": list(self.wavelengths)}
 
     def tokens(self, context: Context) -> GeometryTokens:
         """(V, F) tokens, V = things known in the window x `samples / per_token`; none of a scene that is empty.
@@ -98,7 +102,7 @@ class SceneSource(GeometrySource):
         instants = self._instants(scene, things, moved, known, view, origin, scale_m)
         whole = _whole(scene, things, roles, scale_m, end_s - start_s)
         count, parts = len(things), self.samples // self.per_token
-        instants = instants.reshape(count, parts, self.per_token * _EACH)
+        instants = instants.reshape(count, parts, self.per_token * self._each)
         features = np.concatenate([instants, np.repeat(whole[:, None], parts, axis=1)], axis=2)
         labels = tuple(thing.label for thing in things for _ in range(parts))
         return GeometryTokens(features.reshape(count * parts, self.features), labels)
@@ -136,8 +140,8 @@ class SceneSource(GeometrySource):
         return float(np.median(away_m)) if len(away_m) else 1.0
 
     def _instants(self, scene, things, moved, known, view: Motion, origin: int | None, scale_m: float) -> np.ndarray:
-        """(things, samples, _EACH): of each instant known, time; position in the viewer's frame at that time and at the
-        start; position, direction and range as seen from `origin`, in the viewer's axes, and how the range changes;
+        """(things, samples, features): of each instant known, time; position in the viewer's frame at that time and at
+        the start; position, direction and range as seen from `origin`, in the viewer's axes, and how the range changes;
         velocity in the world; speed in the viewer's frame, beside that of `origin`, and how it changes; heading; noise;
         box; how the viewer turns; Fourier features of the position."""
         p = np.stack([m.positions_m for m in moved])
@@ -160,7 +164,7 @@ class SceneSource(GeometrySource):
         faces, faced = np.einsum("tji,btj->bti", R, forward), np.einsum("ji,btj->bti", R[0], forward)
         sigma_m = np.stack([np.sqrt(np.einsum("tii->t", m.covariances) / 3.0) for m in moved]) / scale_m
         boxes = np.stack([_boxes(thing, view.stamps_s, self.max_gap_s) for thing in things]) if self.boxes else None
-        phase = (2 * np.pi / np.array(_WAVELENGTHS))[:, None] * seen_m[:, :, None, :]
+        phase = (2 * np.pi / np.array(self.wavelengths))[:, None] * seen_m[:, :, None, :]
         out = np.concatenate(
             [
                 np.broadcast_to(np.linspace(0.0, 1.0, n)[None, :, None], (count, n, 1)),
