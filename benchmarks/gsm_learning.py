@@ -4,7 +4,7 @@
     python benchmarks/gsm_learning.py FOLDER --only gsm blind   some of the runs; finished ones are kept
     python benchmarks/gsm_learning.py FOLDER --hidden 512 --layers 6 --steps 10000 --smooth 1000       on a GPU
 
-A Qwen2.5-VL of about half a million random weights is trained from scratch by `training.sft` on debiased questions
+A small Qwen2.5-VL of random weights is trained from scratch by `training.sft` on debiased questions
 about distance, direction and speed (`gsm_questions.py` makes them in FOLDER where they are not there yet), in several
 ways: on the words alone; with pictures; with tokens of the scene, of more or fewer questions; and with each way of
 fusing geometry. Training and test scenes are disjoint. Then it is asked once more without what it sees, and with the
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.gsm_questions import TYPES, make_sets
 
-SCENE = {"scene": {"samples": 32, "per_token": 32}}
+SCENE = {"scene": {"samples": 32, "per_token": 32, "wavelengths": [], "boxes": False}}
 PICTURES = {"count": 8, "kept": 48, "max_pixels": 112 * 84, "within_window": True}
 #: Pictures a second of the simulated scenes' videos, and their (width, height).
 RATE_HZ, SIZE_PX = 2.5, (112, 84)
@@ -334,12 +334,12 @@ def main() -> None:
     parser.add_argument("--test-smooth", type=int, default=24, help="simulated scenes to test with")
     parser.add_argument("--each", type=int, default=900, help="candidates of each of them")
     parser.add_argument("--recorded", type=int, default=2000, help="candidates of each recording")
-    parser.add_argument("--most", type=int, default=4000, help="questions kept of each kind")
-    parser.add_argument("--hidden", type=int, default=128)
+    parser.add_argument("--most", type=int, default=8000, help="questions kept of each kind")
+    parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--rows", type=int, default=64, help="questions a step")
-    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--geometry-lr", type=float, default=5e-4)
     parser.add_argument("--queries", type=int, default=4)
     parser.add_argument("--test", type=int, default=1000, help="held-out questions that are asked")

@@ -78,7 +78,7 @@ def balanced(items: list[Item], most: int, seed: int) -> list[Item]:
 
 
 def make_sets(
-    folder: Path, smooth: int, test_smooth: int, each: int, recorded: int, most: int = 4000, seed: int = 0
+    folder: Path, smooth: int, test_smooth: int, each: int, recorded: int, most: int = 8000, seed: int = 0
 ) -> None:
     """Writes scenes and both question sets; what is there already is kept."""
     (folder / "scenes").mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--test-smooth", type=int, default=24, help="simulated scenes to test with")
     parser.add_argument("--each", type=int, default=900, help="candidates of each of them")
     parser.add_argument("--recorded", type=int, default=2000, help="candidates of each recording")
-    parser.add_argument("--most", type=int, default=4000, help="questions kept of each kind")
+    parser.add_argument("--most", type=int, default=8000, help="questions kept of each kind")
     args = parser.parse_args()
     make_sets(args.folder, args.smooth, args.test_smooth, args.each, args.recorded, args.most)
 
