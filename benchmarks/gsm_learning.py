@@ -330,7 +330,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(RUNS), metavar="RUN", help=f"of: {'; '.join(RUNS)}")
     parser.add_argument("--run", choices=list(RUNS), help=argparse.SUPPRESS)
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, a core each")
-    parser.add_argument("--smooth", type=int, default=100, help="simulated scenes to train with")
+    parser.add_argument("--smooth", type=int, default=160, help="simulated scenes to train with")
     parser.add_argument("--test-smooth", type=int, default=24, help="simulated scenes to test with")
     parser.add_argument("--each", type=int, default=900, help="candidates of each of them")
     parser.add_argument("--recorded", type=int, default=2000, help="candidates of each recording")

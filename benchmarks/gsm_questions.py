@@ -1,6 +1,6 @@
 """Questions for `gsm_learning.py`: debiased, of simulated and of recorded scenes, no scene in both sets.
 
-    python benchmarks/gsm_questions.py FOLDER [--smooth 100] [--each 900]      about ten minutes of one core
+    python benchmarks/gsm_questions.py FOLDER [--smooth 160] [--each 900]      about ten minutes of one core
 
 FOLDER gets scenes/*.scene.npz and train.parquet and test.parquet as `dsr qa` writes them. Every wrong option is the
 true answer of another question, what blind attackers guess has been thinned out, and of no kind there are more than
@@ -106,7 +106,7 @@ def make_sets(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--smooth", type=int, default=100, help="simulated scenes to train with")
+    parser.add_argument("--smooth", type=int, default=160, help="simulated scenes to train with")
     parser.add_argument("--test-smooth", type=int, default=24, help="simulated scenes to test with")
     parser.add_argument("--each", type=int, default=900, help="candidates of each of them")
     parser.add_argument("--recorded", type=int, default=2000, help="candidates of each recording")
