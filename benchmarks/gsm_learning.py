@@ -302,7 +302,7 @@ def draw(folder: Path) -> Path:
     left.axhline(25, color="black", linewidth=1, linestyle="--", label="chance")
     left.set_xticks(range(len(there)), there, rotation=25, ha="right")
     left.set(ylabel="held-out questions right (%)", ylim=(0, 100), title="What a small model learns from scratch")
-    left.legend()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     scaled = [name for name in RUNS if name.partition(",")[0] == "gsm" and name in there]
     scaled.sort(key=lambda name: result_of(folder, name)["result"]["rows"]["train"])
     counts = [result_of(folder, name)["result"]["rows"]["train"] for name in scaled]
