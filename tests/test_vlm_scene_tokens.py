@@ -8,11 +8,11 @@ import pytest
 from dsr_core import load_scene
 from dsr_core.geometry import transforms as tf
 from dsr_core.reasoning.agents import Agent
-from dsr_core.reasoning.quantities import Viewer, direction, distance
+from dsr_core.reasoning.quantities import Viewer, direction, distance, position_in_view, speed
 from dsr_core.scene import Scene
 from dsr_core.vlm.compose import compose, read_off
 from dsr_core.vlm.sources import make_source, make_sources
-from dsr_core.vlm.sources.scene import _CHANGE, _LENGTH, _WHOLE
+from dsr_core.vlm.sources.scene import _CHANGE, _LENGTH, _SPEED, _WHOLE
 from dsr_core.vlm.values import ROLES, Context, GeometryTokens, VlmError
 from tests.data import shared
 from tests.smooth_scenes import smooth_scene
@@ -20,8 +20,10 @@ from tests.smooth_scenes import smooth_scene
 QUESTION = (
     "Between {:.1f}s and {:.1f}s, following the perspective of camera, how does the distance between {} and {} change?"
 )
+SPEEDS = "Between {:.1f}s and {:.1f}s, {}, compare the speed between {} and {}."
 #: Where some numbers of an instant stand.
 KNOWN, SEEN, APART, APART_UNIT, LOG_APART, SINCE_START = 0, slice(2, 5), slice(9, 12), slice(12, 15), 15, 17
+SPEED = 21
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +72,26 @@ def test_a_token_tells_the_distance_and_the_direction_that_the_engine_measures(s
     assert told[:, KNOWN].all()
 
 
-def test_real_tracks_tell_what_the_engine_measures():
+@pytest.mark.parametrize(
+    "viewpoint", ["following the perspective of camera", "from the perspective of camera at {:.1f}s"]
+)
+def test_real_tracks_tell_what_the_engine_measures(viewpoint):
     scene = load_scene(shared("kitti_tracking"), sequence="0011")
     track = max(scene.tracks.values(), key=lambda t: t.observed.sum())
-    window = (float(track.stamps_s[0]), float(track.stamps_s[-1]))
-    question = QUESTION.format(*window, name(track), "camera")
-    tokens = compose(question, scene=scene, window=window, sources=make_sources({"scene": {}})).geometry["scene"]
-    away_m = distance(scene, Agent(track.id, track), Agent("camera"), np.linspace(*window, 16)).values
-    np.testing.assert_allclose(np.exp(instants(tokens, name(track))[:, LOG_APART]) * _LENGTH, away_m, rtol=1e-4)
+    first_s = float(track.stamps_s[0])
+    window = (first_s, first_s + 3.0)
+    at_s = first_s + 1.0 if "{" in viewpoint else None
+    asked = SPEEDS.format(*window, viewpoint.format(at_s), name(track), "camera")
+    source = make_sources({"scene": {"samples": 31, "per_token": 31}})
+    tokens = compose(asked, scene=scene, window=window, sources=source).geometry["scene"]
+    told = instants(tokens, name(track), 31)
+    stamps_s = np.linspace(*window, 31)
+    thing = Agent(track.id, track)
+    away_m = distance(scene, thing, Agent("camera"), stamps_s).values
+    np.testing.assert_allclose(np.exp(told[:, LOG_APART]) * _LENGTH, away_m, rtol=1e-4)
+    # the labels come at 10 Hz: these instants are their stamps
+    speed_mps = speed(position_in_view(scene, thing, Viewer(Agent("camera"), at_s), stamps_s)).values
+    np.testing.assert_allclose(told[:, SPEED] * _SPEED, speed_mps, rtol=1e-4, atol=1e-6)
 
 
 def test_roles_stand_by_those_whom_the_question_names(scene, pair):

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dsr_core.errors import DeclineError
-from dsr_core.reasoning.agents import Agent, Motion, motion, span
+from dsr_core.reasoning.agents import Agent, Motion, motion, span, velocities
 from dsr_core.reasoning.quantities import Viewer, viewer_axes
+from dsr_core.reasoning.rules import DEFAULT_RULES
+from dsr_core.reasoning.window import stamps_in
 from dsr_core.scene import Scene
 from dsr_core.vlm.sources import GeometrySource
 from dsr_core.vlm.values import ROLES, Context, GeometryTokens, VlmError
@@ -99,7 +101,8 @@ class SceneSource(GeometrySource):
         positions_m, known = np.stack([m.positions_m for m in moved]), np.stack(known)
         scale_m = self._scale_m(scene, view, positions_m, known)
         origin = next((i for i, thing in enumerate(things) if "object" in roles.get(thing.name, ())), None)
-        instants = self._instants(scene, things, moved, known, view, origin, scale_m)
+        swept, drift = _velocities(scene, things, viewer, view)
+        instants = self._instants(scene, things, moved, known, view, origin, scale_m, swept, drift)
         whole = _whole(scene, things, roles, scale_m, end_s - start_s)
         count, parts = len(things), self.samples // self.per_token
         instants = instants.reshape(count, parts, self.per_token * self._each)
@@ -139,7 +142,9 @@ class SceneSource(GeometrySource):
         away_m = away_m[away_m > 1e-6 * away_m.max(initial=0.0)]  # the viewer is not away from itself
         return float(np.median(away_m)) if len(away_m) else 1.0
 
-    def _instants(self, scene, things, moved, known, view: Motion, origin: int | None, scale_m: float) -> np.ndarray:
+    def _instants(
+        self, scene, things, moved, known, view: Motion, origin: int | None, scale_m: float, swept, drift
+    ) -> np.ndarray:
         """(things, samples, features): of each instant known, time; position in the viewer's frame at that time and at
         the start; position, direction and range as seen from `origin`, in the viewer's axes, and how the range changes;
         velocity in the world; speed in the viewer's frame, beside that of `origin`, and how it changes; heading; noise;
@@ -152,10 +157,7 @@ class SceneSource(GeometrySource):
         start_m = np.einsum("ji,btj->bti", R[0], p - view.positions_m[0]) / scale_m
         apart_m = seen_m - seen_m[origin] if origin is not None else seen_m
         range_m, apart_range_m = (np.linalg.norm(d, axis=2, keepdims=True) for d in (seen_m, apart_m))
-        drift, swept = np.zeros_like(p), np.zeros_like(p)
-        if n > 1 and step_s > 0:
-            drift = np.gradient(p, step_s, axis=1) * (_LENGTH / scale_m / _SPEED)
-            swept = np.gradient(seen_m, step_s, axis=1) * (_LENGTH / _SPEED)
+        drift, swept = (v * (_LENGTH / scale_m / _SPEED) for v in (drift, swept))
         speed = np.linalg.norm(swept, axis=2, keepdims=True)
         log_apart, log_speed = np.log(np.maximum(apart_range_m, 1e-3)), np.log(np.maximum(speed, 1e-2))
         faster = log_speed if origin is None else log_speed - log_speed[origin]
@@ -224,6 +226,28 @@ def _near(known_s: np.ndarray, stamps_s: np.ndarray, max_gap_s: float) -> np.nda
     after = np.clip(known_s.searchsorted(stamps_s), 0, len(known_s) - 1)
     before = np.maximum(after - 1, 0)
     return np.minimum(abs(known_s[after] - stamps_s), abs(known_s[before] - stamps_s)) <= max_gap_s + 1e-9
+
+
+def _velocities(scene: Scene, things, viewer: Viewer, view: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """(things, T, 3) velocities in the viewer's frame and in the world as the engine measures speed, m/s: slopes of
+    lines through the samples that lie in the window; zero where there are too few."""
+    swept, drift = np.zeros((2, len(things), len(view.stamps_s), 3))
+    window = float(view.stamps_s[0]), float(view.stamps_s[-1])
+    views: dict[bytes, Motion] = {}
+    for thing, in_view, in_world in zip(things, swept, drift, strict=True):
+        try:
+            stamps_s = stamps_in(scene, (thing,), window, DEFAULT_RULES)
+        except DeclineError:
+            continue
+        p_m = motion(scene, thing, stamps_s).positions_m
+        at = views.get(stamps_s.tobytes())
+        if at is None:
+            at = views[stamps_s.tobytes()] = _view(scene, viewer, stamps_s)
+        seen_m = np.einsum("tji,tj->ti", at.rotations, p_m - at.positions_m)
+        both, _, _ = velocities(stamps_s, np.concatenate([seen_m, p_m], axis=1), view.stamps_s)
+        if np.isfinite(both).all():
+            in_view[:], in_world[:] = both[:, :3], both[:, 3:]
+    return swept, drift
 
 
 def _forward(thing: Agent, scene: Scene, stamps_s: np.ndarray) -> np.ndarray:
