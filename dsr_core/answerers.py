@@ -6,6 +6,7 @@ goes first, a model may help where it declines, and neither changes what the oth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -36,6 +37,16 @@ _NONE = (
     "no vision-language model is set up here; give one (dsr ask --model FOLDER, a node's parameter vlm.model), or ask"
     " backend geometry or auto"
 )
+#: The clauses that a question of the published templates may begin with.
+_CLAUSES = re.compile(
+    r"(?P<window>between \d+(?:\.\d+)?\s?s and \d+(?:\.\d+)?\s?s,\s+)?"
+    r"(?P<viewpoint>(?:following|from) the perspective of .+?,\s+)?(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_FIRST_WORDS = ("how", "what", "which", "who", "where", "when", "is", "are", "was", "were", "do", "does", "did", "will",
+                "compare", "predict", "in", "at", "tell")  # fmt: skip
+#: Windows in words have one decimal.
+_SAME_S = 0.051
 
 
 class Answerer(Protocol):
@@ -127,14 +138,43 @@ def declined(code: str, message: str, candidates: Sequence[str] = (), kind: str 
 
 
 def in_words(question: str, window: tuple[float, float] | None, viewpoint: str | dict | None) -> str:
-    """A question with the window and the viewpoint that were given beside it, worded as training questions are."""
-    viewpoint = viewpoint.get("agent") if isinstance(viewpoint, dict) else viewpoint
-    parts = [] if window is None else [f"between {window[0]:.1f}s and {window[1]:.1f}s"]
-    parts += [] if not viewpoint else [f"following the perspective of {viewpoint}"]
-    if not parts:
+    """A question with the window and the viewpoint that were given beside it, worded as training questions are.
+
+    What a training question says of them itself, at its beginning, gives way to what was given.
+    """
+    if window is not None and _tells(question, window):
+        window = None
+    if window is None and not viewpoint:
         return question
-    told = ", ".join(parts)
-    return f"{told[0].upper()}{told[1:]}, {question}"
+    told = _CLAUSES.match(question)
+    parts = [told["window"] or "", told["viewpoint"] or "", told["rest"]]
+    if window is not None:
+        parts[0] = f"between {window[0]:.1f}s and {window[1]:.1f}s, "
+    if viewpoint:
+        parts[1] = f"{_perspective(viewpoint)}, "
+    if parts[2].split(maxsplit=1)[:1] and parts[2].split(maxsplit=1)[0].lower() in _FIRST_WORDS:
+        parts[2] = parts[2][0].lower() + parts[2][1:]
+    if parts[0] and parts[1]:
+        parts[1] = parts[1][0].lower() + parts[1][1:]
+    said = "".join(parts)
+    return said[0].upper() + said[1:]
+
+
+def _tells(question: str, window: tuple[float, float]) -> bool:
+    """Whether a question says this very window itself."""
+    try:
+        own = parse(question).query.window
+    except DeclineError:
+        return False
+    return own is not None and max(abs(own[0] - window[0]), abs(own[1] - window[1])) < _SAME_S
+
+
+def _perspective(viewpoint: str | dict) -> str:
+    if isinstance(viewpoint, str):
+        return f"following the perspective of {viewpoint}"
+    at_s = viewpoint.get("at") if viewpoint.get("mode") == "absolute" else None
+    who = viewpoint.get("agent") or "robot"
+    return f"following the perspective of {who}" if at_s is None else f"from the perspective of {who} at {at_s:.1f}s"
 
 
 def wanted(answer: Answer, second_opinion: bool) -> bool:
