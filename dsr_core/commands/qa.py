@@ -57,7 +57,7 @@ def add(verbs) -> None:
     group.add_argument("--style", choices=STYLES, default=default.style, help=f"templates ({default.style})")
     group.add_argument("--rules", choices=RULES, default=default.rules, help=f"of the answers ({default.rules})")
     group.add_argument(
-        "--refer", choices=REFERS, default=default.refer, help=f"things by box or by name ({default.refer})"
+        "--refer", choices=REFERS, default=default.refer, help=f"things by box, name or class ({default.refer})"
     )
     group.add_argument(
         "--min-confidence",

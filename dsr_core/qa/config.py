@@ -9,7 +9,7 @@ from dsr_core.qa.item import QaError
 
 STYLES = ("dsr", "mllm4d")
 RULES = ("robust", "dsr")
-REFERS = ("auto", "boxes", "names")
+REFERS = ("auto", "boxes", "names", "classes")
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class QaConfig:
         style: "dsr" (the twelve templates) or "mllm4d" (questions of MLLM-4D).
         rules: Rules of the true answers, "robust" or "dsr"; questions of MLLM-4D always have robust ones.
         types: Of the style's types those that are asked; () for all.
-        refer: How things are named: "boxes" (class and box, as published), "names" (class and id, "car 12"), or "auto":
-            boxes where the scene has any.
+        refer: How things are named: "boxes" (class and box, as published), "names" (class and id, "car 12"), "classes"
+            (the class alone; things that share theirs are not asked about), or "auto": boxes where the scene has any.
         min_confidence: Answers less likely to be right than this to the power of the number of their states are
             dropped; "confidence" is beside each question for who wants more.
         min_margin_sigmas: So are answers whose weakest decision is nearer to its threshold, in units of its noise.

@@ -1,4 +1,4 @@
-"""How a question refers to things: by class and box, or by class and id; checked to be read as meant."""
+"""How a question refers to things: by class and box, by class and id, or by class; checked to be read as meant."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ class References:
     """The words for the things of one scene.
 
     Args:
-        scene: The scene. config: Whether boxes or names are used (`refer`), and how small a box may be.
+        scene: The scene. config: Whether boxes, names or classes are used (`refer`), and how small a box may be.
     """
 
     def __init__(self, scene: Scene, config: QaConfig):
         self._scene, self._min_box_px = scene, config.min_box_px
         has_boxes = any(np.isfinite(t.boxes_px).all(axis=1).any() for t in scene.tracks.values())
         self.by_boxes = config.refer == "boxes" or (config.refer == "auto" and has_boxes)
+        self._by_class = config.refer == "classes"
         self._known: dict[tuple, Reference | str] = {}
         self._fitting: dict[str, _Boxes] = {}
 
@@ -67,12 +68,15 @@ class References:
         return known
 
     def _name(self, track: Track) -> Reference | str:
-        name = f"{spoken(track.label)} {track.id}"
+        name = spoken(track.label) if self._by_class else f"{spoken(track.label)} {track.id}"
         try:
             query = parse(question("distance", name, (name, "camera"), (1.0, 2.0), 1.5)).query
         except DeclineError:
             return "name not readable"
         read = query.subject == query.viewpoint.agent and query.object == "camera" and isinstance(query.subject, str)
+        if read and self._by_class:
+            fitting = fitting_tracks(self._scene, query.subject)
+            return Reference(name, NO_BOX) if fitting == [track] else "class shared"
         found = by_name(self._scene, query.subject) if read else None
         return Reference(name, NO_BOX) if found is not None and found.track is track else "name not readable"
 
