@@ -295,7 +295,7 @@ VLM = (
         "numbers of the model; auto: bfloat16 on a GPU, float32 on a CPU",
         choices=("auto", "float32", "bfloat16", "float16"),
     ),
-    Parameter("threads", 0, "CPU threads that the model may take; 0: what torch takes by itself", between=(0, 1024)),
+    Parameter("threads", 0, "CPU threads that the model may take; 0: one for every two cores", between=(0, 1024)),
     Parameter(
         "frames",
         0,

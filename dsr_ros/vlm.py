@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import os
 import time
 from collections.abc import Callable, Hashable
 
@@ -116,7 +117,8 @@ class Vlm:
 
         s, log, begun = self.settings, self._node.get_logger(), time.monotonic()
         try:
-            config = AnsweringConfig(memory_s=s.memory_s, min_confidence=s.min_confidence, threads=s.threads)
+            threads = s.threads or max((os.cpu_count() or 1) // 2, 1)
+            config = AnsweringConfig(memory_s=s.memory_s, min_confidence=s.min_confidence, threads=threads)
             dtype = None if s.dtype == "auto" else s.dtype
             answerer = VlmAnswerer.load(s.model.strip(), s.device or None, dtype, config)
             answerer.warm_up(s.frames, s.max_pixels)
