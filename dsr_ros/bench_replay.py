@@ -1,7 +1,4 @@
-"""`dsr bench replay`: a bag is played into real nodes, and what its ground truth knows is asked while it plays.
-
-Every question has a window that ends at the second at which it is asked, so that its true answer is certain.
-"""
+"""`dsr bench replay`: a bag is played into real nodes, which are asked meanwhile and judged by its ground truth."""
 
 from __future__ import annotations
 
@@ -13,78 +10,25 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rclpy
 from rclpy.context import Context
 
-from dsr_core.api import ask
 from dsr_core.bench.row import BenchError
-from dsr_core.demo import GOOD_AGREEMENT
 from dsr_core.errors import DsrError
-from dsr_core.reasoning.agreement import states_agreement
-from dsr_core.reasoning.answer import Answer
-from dsr_core.scene import Scene, Track
-from dsr_ros import convert
+from dsr_core.qa.files.readers import read_items
+from dsr_core.scene import Scene
+from dsr_ros.bench_rounds import WINDOW_S, Asked, Rounds, SetRounds, TruthRounds
 from dsr_ros.bench_truth import truth_of
 from dsr_ros.client import AskClient
-from dsr_ros.demo import LAST_FRAMES_S, Watcher, running, running_nodes
+from dsr_ros.demo import Watcher, running, running_nodes
 
-WINDOW_S = 4.0
-#: Questions whose true answer would change if places were known no better than this are not asked: a thing that stands
-#: drifts by less than that, and whether it gets faster by a millimetre a second is no question.
-NOISE_M, _CERTAIN = 0.05, 0.8
-#: A thing is asked about when it was seen for so much of the window, and in its last half second.
-_SEEN_SHARE, _SEEN_LAST_S = 0.8, 0.5
-_MOST_A_ROUND = 40
-_TEXTS = {
-    "distance": "How does the distance between {0} and {1} change?",
-    "direction": "How does the direction of {0} to {1} change?",
-    "orientation": "How does the orientation of {0} change?",
-    "speed": "How does the speed of {0} change?",
-    "speed_comparison": "Compare the speed between {0} and {1}.",
-    "motion": "Does {0} move?",
-}
+#: Longest wait for a model to be loaded.
+_LOADING_S = 600.0
 _PERCENTILES = (50, 95, 99)
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked at a second of the recording.
-
-    Attributes:
-        kind: Kind of the query. text: English, or "" where things have to be shown by their boxes.
-        query: The typed query. at_s: Second at which it is asked, the end of its window.
-    """
-
-    kind: str
-    text: str
-    query: dict
-    at_s: float
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question and what came of it.
-
-    Attributes:
-        question: The question.
-        agreement: Share 0..1 of the time in which the answer's states agree with the truth; None where it was declined.
-        declined: Code, or "".
-        latency_s: From sending to the response. data_age_s: Age of the newest data that was used.
-    """
-
-    question: Question
-    agreement: float | None
-    declined: str
-    latency_s: float
-    data_age_s: float
-
-    @property
-    def right(self) -> bool:
-        return self.agreement is not None and self.agreement >= GOOD_AGREEMENT
 
 
 @dataclass(frozen=True)
@@ -94,23 +38,26 @@ class Evaluation:
     Attributes:
         bag: The recording. rate: Recorded seconds a second.
         asked: The questions in their order.
-        untold: Questions that were not asked because even the truth does not tell their answer for certain.
+        untold: Questions that were not asked.
+        told: Why these were not, and when an answer is right.
     """
 
     bag: str
     rate: float
     asked: tuple[Asked, ...]
     untold: int
-    kinds: tuple[str, ...] = field(default=tuple(_TEXTS))
+    told: str = ""
 
     def to_dict(self) -> dict:
-        groups = {kind: [a for a in self.asked if a.question.kind == kind] for kind in self.kinds}
+        groups: dict[str, list[Asked]] = {}
+        for a in self.asked:
+            groups.setdefault(a.question.kind, []).append(a)
         return {
             "bag": self.bag,
             "rate": self.rate,
             "untold": self.untold,
             "all": _summary(self.asked),
-            "kinds": {kind: _summary(group) for kind, group in groups.items() if group},
+            "kinds": {kind: _summary(group) for kind, group in groups.items()},
             "wrong": [
                 {
                     "question": a.question.text or json.dumps(a.question.query),
@@ -124,22 +71,20 @@ class Evaluation:
 
     def __str__(self) -> str:
         told = self.to_dict()
-        head = f"{'':18} {'asked':>6} {'answered':>9} {'right':>6} {'accuracy':>9} {'agreement':>10}"
+        head = f"{'':18} {'asked':>6} {'answered':>9} {'right':>6} {'accuracy':>9} {'agreement':>10} {'sure':>8}"
         lines = [f"{head}   {'latency ms p50/p95/p99':>24}   {'data age ms p50/p95/p99':>24}  declined"]
         for name, one in {**told["kinds"], "all": told["all"]}.items():
-            shares = [f"{100 * v:.1f} %" if v is not None else "–" for v in (one["accuracy"], one["agreement"])]
+            shares = [
+                f"{100 * v:.1f} %" if v is not None else "–"
+                for v in (one["accuracy"], one["agreement"], one["confidence"])
+            ]
             times = [" / ".join(map(_shown, one[what].values())) for what in ("latency_ms", "data_age_ms")]
             declines = ", ".join(f"{count} {code}" for code, count in one["declined"].items()) or "–"
             lines.append(
-                f"{name:18} {one['asked']:>6} {one['answered']:>9} {one['right']:>6} {shares[0]:>9} {shares[1]:>10}"
-                f"   {times[0]:>24}   {times[1]:>24}  {declines}"
+                f"{name:18} {one['asked']:>6} {one['answered']:>9} {one['right']:>6}"
+                f" {shares[0]:>9} {shares[1]:>10} {shares[2]:>8}   {times[0]:>24}   {times[1]:>24}  {declines}"
             )
-        lines.append(
-            f"right: states agree with the truth for {100 * GOOD_AGREEMENT:.0f} % of the time; accuracy: of what was"
-            f" answered; {self.untold} questions were not asked: their true answers hang on less than"
-            f" {100 * NOISE_M:g} cm"
-        )
-        return "\n".join(lines)
+        return "\n".join([*lines, self.told])
 
 
 def _shown(milliseconds: float | None) -> str:
@@ -155,6 +100,7 @@ def _summary(asked: Sequence[Asked]) -> dict:
         "right": sum(a.right for a in answered),
         "accuracy": sum(a.right for a in answered) / len(answered) if answered else None,
         "agreement": float(np.mean([a.agreement for a in answered])) if answered else None,
+        "confidence": float(np.mean([a.confidence for a in answered])) if answered else None,
         "declined": dict(Counter(a.declined for a in asked if a.declined).most_common()),
         "latency_ms": _quantiles(latencies),
         "data_age_ms": _quantiles(ages),
@@ -167,61 +113,7 @@ def _quantiles(seconds: Sequence[float]) -> dict:
     return {f"p{p}": round(float(np.percentile(known, p)), 3) if len(known) else None for p in _PERCENTILES}
 
 
-# --- questions -------------------------------------------------------------------------------------------------------
-
-
-def questions_at(truth: Scene, at_s: float, window_s: float = WINDOW_S) -> list[Question]:
-    """What can be asked at a second about the things that were there in the window before it.
-
-    Things are called by their class where no other thing has it, else shown by their box at that second; those that
-    have neither are left out.
-    """
-    window = (max(at_s - window_s, 0.0), at_s)
-    there = [track for track in truth.tracks.values() if _was_there(track, window)]
-    names = {track.id: name for track in there if (name := _who(truth, track, at_s)) is not None}
-    out: list[Question] = []
-    for place, (id_, who) in enumerate(names.items()):
-        out += [_question(kind, who, "robot", at_s, window) for kind in ("distance", "direction")]
-        out += [_question(kind, who, None, at_s, window) for kind in ("orientation", "speed", "motion")]
-        for other in list(names)[place + 1 :]:
-            if other != id_:
-                out += [_question(kind, who, names[other], at_s, window) for kind in ("distance", "speed_comparison")]
-    if len(out) > _MOST_A_ROUND:
-        out = [out[int(i)] for i in np.linspace(0, len(out) - 1, _MOST_A_ROUND)]
-    return out
-
-
-def _was_there(track: Track, window: tuple[float, float]) -> bool:
-    inside = (track.stamps_s >= window[0] - 1e-6) & (track.stamps_s <= window[1] + 1e-6)
-    seen = track.stamps_s[inside & track.observed]
-    if not len(seen) or window[1] - seen[-1] > _SEEN_LAST_S or seen[0] - window[0] > _SEEN_LAST_S:
-        return False
-    return len(seen) >= _SEEN_SHARE * inside.sum()
-
-
-def _who(truth: Scene, track: Track, at_s: float) -> str | dict | None:
-    if sum(other.label == track.label for other in truth.tracks.values()) == 1:
-        return track.label
-    sample = int(np.abs(track.stamps_s - at_s).argmin())
-    box = track.boxes_px[sample]
-    if track.image_size is None or not np.isfinite(box).all():
-        return None
-    size = [int(side) for side in track.image_size]
-    return {
-        "label": track.label,
-        "box": [round(float(v), 1) for v in box],
-        "image_size": size,
-        "at": round(float(track.stamps_s[sample]), 3),
-    }
-
-
-def _question(kind: str, subject, other, at_s: float, window: tuple[float, float]) -> Question:
-    named = all(isinstance(who, str) for who in (subject, other) if who is not None)
-    text = _TEXTS[kind].format(f"the {subject}", f"the {other}") if named else ""
-    return Question(kind, text, {"kind": kind, "subject": subject, "object": other, "window": list(window)}, at_s)
-
-
-# --- asking ----------------------------------------------------------------------------------------------------------
+# --- the replay ----------------------------------------------------------------------------------------------------
 
 
 def evaluate(
@@ -231,6 +123,10 @@ def evaluate(
     rate: float = 1.0,
     every_s: float = 2.0,
     nodes_run: bool = False,
+    questions: str | Path | None = None,
+    limit: int | None = None,
+    model: str = "",
+    frames: int = 0,
 ) -> Evaluation:
     """Plays a bag and asks while it plays.
 
@@ -241,6 +137,11 @@ def evaluate(
         rate: Recorded seconds a second.
         every_s: Recorded seconds between two rounds of questions.
         nodes_run: The nodes run already (with use_sim_time); only the player is started.
+        questions: A file of multiple-choice questions about the bag (`dsr qa --refer classes`) to ask in place of what
+            the truth knows. limit: Only so many of them, evenly from all.
+        model: "geometry"; "vlm:FOLDER" for a vision-language model that the nodes are started with; "vlm" for the one
+            that running nodes have; "" for what the node does by itself.
+        frames: Pictures that the model is shown.
 
     Raises:
         DsrError: the bag has no truth, nothing can be asked, or the nodes do not do what they should.
@@ -250,18 +151,25 @@ def evaluate(
         raise BenchError(f"service = {service!r} is no memory node's; give /NAMESPACE/ask")
     if not rate > 0 or not every_s > 0:
         raise BenchError(f"rate = {rate} and every = {every_s} s must be positive")
+    backend, arguments = _asked_model(model, frames, nodes_run, questions is not None)
     if not nodes_run:  # other robots on the network shall not hear it, nor it them
         os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         os.environ.setdefault("ROS_DOMAIN_ID", str(20 + os.getpid() % 80))
     known = truth_of(bag, truth)
+    rounds = _rounds(known, bag, every_s, questions, limit, backend)
     asked: list[Asked] = []
     with tempfile.TemporaryDirectory(prefix="dsr_bench_") as folder:
         log = Path(folder) / "nodes.log"
-        with _replaying(Path(bag), rate, log, namespace, nodes_run) as process, _context() as context:
+        with _replaying(Path(bag), rate, log, namespace, nodes_run, arguments) as process, _context() as context:
             watcher = Watcher(context, known.origin_ns, namespace)
             try:
                 with AskClient(service, context) as client:
-                    untold = _ask_while_it_plays(asked, known, every_s, watcher, client, process)
+                    if backend == "vlm":
+                        watcher.wait_until(0.0, process)
+                        _wait_for_model(client, process)
+                    for at_s in rounds.times_s:
+                        watcher.wait_until(at_s, process)
+                        asked += rounds.ask_at(at_s, client)
             except DsrError as error:
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
                 raise BenchError(f"{error}; the end of the nodes' output:\n{tail}") from error
@@ -269,67 +177,60 @@ def evaluate(
                 watcher.close()
     if not asked:
         raise BenchError(f"nothing can be asked about {bag}: no thing of its truth stays in view for {WINDOW_S:g} s")
-    return Evaluation(str(bag), rate, tuple(asked), untold)
+    return Evaluation(str(bag), rate, tuple(asked), rounds.untold, rounds.told)
 
 
-def _ask_while_it_plays(asked: list[Asked], truth: Scene, every_s, watcher: Watcher, client: AskClient, process) -> int:
-    untold, blurred = 0, _blurred(truth)
-    for at_s in np.arange(WINDOW_S, truth.end_s - LAST_FRAMES_S, every_s):
-        watcher.wait_until(float(at_s), process)
-        for question in questions_at(truth, round(float(at_s), 3)):
-            expected = _answer(truth, question)
-            if not _certain(expected, _answer(blurred, question)):
-                untold += 1
-                continue
-            asked.append(_ask(client, truth, question, expected))
-    return untold
+def _asked_model(model: str, frames: int, nodes_run: bool, has_choices: bool) -> tuple[str, list[str]]:
+    """The backend to ask for, and launch arguments of the nodes."""
+    if model in ("", "geometry"):
+        return model, []
+    kind, _, folder = model.partition(":")
+    if kind != "vlm" or bool(folder) == nodes_run:
+        raise BenchError(
+            f"model = {model!r} cannot be replayed; give geometry, vlm:FOLDER, or with nodes that run already vlm"
+        )
+    if not has_choices:
+        raise BenchError("a model's words are judged by its choice among options; give --data QUESTIONS (dsr qa)")
+    if folder and not Path(folder).is_dir():
+        raise BenchError(f"{folder} is no folder of a model; dsr train writes one as OUT/model")
+    return "vlm", [f"vlm_model:={Path(folder).resolve()}", f"vlm_frames:={frames}"] if folder else []
 
 
-def _answer(scene: Scene, question: Question) -> Answer:
-    """What a scene says to a question as it is asked: words and types may mean different viewpoints."""
-    if question.text:
-        return ask(scene, question.text, until=question.at_s, window=tuple(question.query["window"]))
-    return ask(scene, question.query, until=question.at_s)
+def _rounds(truth: Scene, bag, every_s: float, questions, limit: int | None, backend: str) -> Rounds:
+    if questions is None:
+        return TruthRounds(truth, every_s)
+    items = read_items(questions)
+    scenes = {item.candidate.scene for item in items}
+    if len(scenes) > 1:
+        raise BenchError(
+            f"{questions} asks about {len(scenes)} recordings, a replay is of one: dsr qa {bag} --out FILE"
+        )
+    if limit is not None and limit < len(items):
+        items = [items[int(i)] for i in np.linspace(0, len(items) - 1, limit)]
+    return SetRounds(items, truth, backend)
 
 
-def _blurred(truth: Scene) -> Scene:
-    """The truth as if places were known to `NOISE_M` only."""
-    tracks = {
-        id_: replace(track, covariances=np.broadcast_to(NOISE_M**2 * np.eye(3), (len(track), 3, 3)))
-        for id_, track in truth.tracks.items()
-    }
-    return replace(truth, tracks=tracks)
+def _wait_for_model(client: AskClient, process) -> None:
+    """Asks until the model is loaded; the bag plays on meanwhile, and its windows are asked about later.
 
-
-def _certain(expected: Answer, blurred: Answer) -> bool:
-    """Whether the true answer stands although places are known no better."""
-    if expected.declined is not None or blurred.declined is not None or blurred.confidence < _CERTAIN:
-        return False
-    agreement = states_agreement(blurred, expected)
-    return agreement is not None and agreement >= GOOD_AGREEMENT
-
-
-def _ask(client: AskClient, truth: Scene, question: Question, expected) -> Asked:
-    start_ns, end_ns = (truth.origin_ns + round(s * 1e9) for s in question.query["window"])
-    sent = time.perf_counter()
-    if question.text:
-        message = client.ask(question.text, start_ns=start_ns, end_ns=end_ns).answer
-    else:
-        message = client.ask(query=question.query).answer
-    latency_s = time.perf_counter() - sent
-    answer = convert.answer_from_message(message)
-    age_s = convert.from_time(message.data_age) * 1e-9
-    if answer.declined is not None:
-        return Asked(question, None, answer.declined.code, latency_s, age_s)
-    agreement = states_agreement(answer, expected)
-    return Asked(question, 0.0 if agreement is None else agreement, "", latency_s, age_s)
+    Raises:
+        BenchError: it is not there, or takes too long.
+    """
+    begun = time.monotonic()
+    while process.poll() is None:
+        answer = client.ask("Is anything moving?", choices=("yes", "no"), backend="vlm", timeout_s=60.0).answer
+        if answer.declined_code != "BACKEND_UNAVAILABLE":
+            return
+        if "being loaded" not in answer.declined_message or time.monotonic() - begun > _LOADING_S:
+            raise BenchError(f"no question can be put to the model: {answer.declined_message}")
+        time.sleep(0.5)
 
 
 @contextlib.contextmanager
-def _replaying(bag: Path, rate: float, log: Path, namespace: str, nodes_run: bool) -> Iterator:
+def _replaying(bag: Path, rate: float, log: Path, namespace: str, nodes_run: bool, arguments: list[str]) -> Iterator:
     """The player, with the nodes where they do not run already."""
     if not nodes_run:
-        with running_nodes(bag, rate, log, namespace) as process:
+        with running_nodes(bag, rate, log, namespace, arguments) as process:
             yield process
         return
     command = [sys.executable, "-m", "dsr_ros.player", "--bag", str(bag.resolve()), "--rate", f"{rate:g}"]

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -109,15 +109,23 @@ class Watcher:
 
 
 @contextmanager
-def running_nodes(bag: Path, rate: float, log: Path, namespace: str = NAMESPACE) -> Iterator[subprocess.Popen]:
-    """The launch file's processes; they are gone when the block ends, however it ends."""
+def running_nodes(
+    bag: Path, rate: float, log: Path, namespace: str = NAMESPACE, more: Sequence[str] = ()
+) -> Iterator[subprocess.Popen]:
+    """The launch file's processes, with `more` arguments; they are gone when the block ends, however it ends."""
     launch_file = Path(__file__).resolve().parents[1] / "launch" / "replay.launch.py"
     if not launch_file.exists():
         from ament_index_python.packages import get_package_share_directory
 
         launch_file = Path(get_package_share_directory("dsr_ros")) / "launch" / "replay.launch.py"
     command = [sys.executable, "-m", "dsr_ros.launch_runner", str(launch_file)]
-    command += [f"bag:={bag.resolve()}", f"rate:={rate:g}", "lockstep:=true", f"namespace:={namespace.lstrip('/')}"]
+    command += [
+        f"bag:={bag.resolve()}",
+        f"rate:={rate:g}",
+        "lockstep:=true",
+        f"namespace:={namespace.lstrip('/')}",
+        *more,
+    ]
     with running(command, log) as nodes:
         yield nodes
 

@@ -25,6 +25,7 @@ examples:
   dsr bench own --data questions.parquet --scenes scenes/ --model geometry --out out/geometry
   dsr bench compare out/a out/b
   dsr bench replay BAG --rate 2
+  dsr bench replay BAG --data questions.parquet --model vlm:runs/mine/model
 
 DIR gets replies.jsonl (as they come), result.json and report.html. A run that was killed goes on where it was.
 Exit status: 0 all asked, 1 not all (run it again), 2 wrong usage."""
@@ -260,6 +261,16 @@ def _compare(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _pictures(frames: str | None) -> int:
+    from dsr_core.bench.row import BenchError
+
+    if frames is None:
+        return 0
+    if not frames.isdigit():
+        raise BenchError(f"--frames {frames}: a replay's model is shown a number of pictures")
+    return int(frames)
+
+
 def _replay(args: argparse.Namespace) -> int:
     from dsr_core.errors import DependencyError
 
@@ -269,7 +280,18 @@ def _replay(args: argparse.Namespace) -> int:
         raise DependencyError(f"a replay needs ROS 2, which is not there ({error}); `make` installs it") from None
     quiet = contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext()
     with quiet:
-        found = replay.evaluate(args.paths[0], args.service, args.truth, args.rate, args.every, args.running)
+        found = replay.evaluate(
+            args.paths[0],
+            args.service,
+            args.truth,
+            args.rate,
+            args.every,
+            args.running,
+            args.data,
+            args.limit,
+            args.model or "",
+            _pictures(args.frames),
+        )
     if args.json:
         print_json(found.to_dict())
     else:
