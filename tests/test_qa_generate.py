@@ -182,6 +182,24 @@ def test_names_in_place_of_boxes(simulated):
         assert tuple(s.label for s in answer.states) == c.labels, c.question
 
 
+def test_classes_in_place_of_names(simulated):
+    drops = Counter()
+    config = QaConfig(per_scene=40, refer="classes", types=("rel_dis", "abs_dir"))
+    found = candidates(simulated, config, 0, "a", drops=drops)
+    assert (
+        found
+        and any("forklift" in c.question for c in found)
+        and not any(drops[t, "class shared"] for t in config.types)
+    )
+    for c in found:
+        assert not any(f"{t.label} {t.id}" in c.question for t in simulated.tracks.values())
+        assert tuple(s.label for s in ask(simulated, c.question).states) == c.labels, c.question
+    twin = replace(simulated, tracks={**simulated.tracks, "99": replace(simulated.tracks["1"], id="99")})
+    shared = candidates(twin, config, 0, "a", drops=drops)
+    assert shared and not any("forklift" in c.question for c in shared)
+    assert drops["rel_dis", "class shared"] > 0
+
+
 def test_a_box_that_is_not_its_own_is_no_reference():
     scene = random_scene(1)
     boxes = np.tile([100.0, 100.0, 200.0, 180.0], (len(scene.tracks["0"]), 1))

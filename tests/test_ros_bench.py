@@ -17,6 +17,11 @@ from ros_helpers import REPO, Graph
 from dsr_core.api import ask
 from dsr_core.bench.row import BenchError
 from dsr_core.cli import main
+from dsr_core.qa.config import QaConfig
+from dsr_core.qa.files.files import write_items
+from dsr_core.qa.files.readers import read_items
+from dsr_core.qa.making.generate import candidates
+from dsr_core.qa.options.options import with_options
 from dsr_core.scene import Scene
 from dsr_core.sources.convert import TRUTH_FILE, convert
 from dsr_core.sources.simulator import Simulator
@@ -67,6 +72,51 @@ def test_nodes_that_run_already_are_asked_and_wrong_truth_is_found_out(bag, tmp_
     everything = out.splitlines()[-2].split()
     assert everything[0] == "all" and int(everything[1]) >= 20 and everything[5] == "%"
     assert float(everything[6]) < 70.0, out
+
+
+@pytest.fixture(scope="module")
+def questions(bag, tmp_path_factory):
+    """A file of multiple-choice questions about the bag, predictions among them."""
+    types = ("rel_dis", "abs_dir", "rel_spd_comp", "rel_dir_pred")
+    config = QaConfig(per_scene=40, refer="classes", min_window_s=2.0, max_window_s=5.0, types=types)
+    items, _ = with_options(candidates(truth_of(bag), config, 0, "bag"), "dsr", 0)
+    assert {item.candidate.type for item in items} == set(types)
+    path = tmp_path_factory.mktemp("questions") / "questions.parquet"
+    write_items(path, items)
+    return path
+
+
+def test_a_set_of_questions_is_asked_when_their_windows_are_over(bag, questions, capsys):
+    items = read_items(questions)
+    predictions = sum(item.candidate.kind == "direction_prediction" for item in items)
+    words = ("--data", questions, "--model", "geometry", "--rate", 6, "--json")
+    status, out, err = replayed(capsys, bag, *words)
+    assert status == 0, err
+    told = json.loads(out)
+    assert told["untold"] == predictions > 0 and told["all"]["asked"] == len(items) - predictions >= 15
+    assert set(told["kinds"]) == {"distance", "direction", "speed_comparison"}
+    assert told["all"]["accuracy"] >= 0.9 and told["all"]["confidence"] > 0.6, told
+
+
+def test_a_set_of_questions_is_asked_of_a_model(bag, questions, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    pytest.importorskip("peft")
+    from tiny_vlm import tiny_qwen25_vl
+
+    from dsr_core.vlm.config import GeometryConfig
+    from dsr_core.vlm.model import GeometryVLM
+
+    torch.manual_seed(0)
+    base = GeometryVLM.load(tiny_qwen25_vl(tmp_path / "base"), device="cpu")
+    GeometryVLM.of(base.base, base.tokenizer, GeometryConfig(queries=4, heads=4)).save(tmp_path / "model", whole=True)
+    words = ("--data", questions, "--model", f"vlm:{tmp_path / 'model'}", "--rate", 6, "--limit", 12, "--json")
+    status, out, err = replayed(capsys, bag, *words)
+    assert status == 0, err
+    told = json.loads(out)["all"]
+    assert told["answered"] == told["asked"] >= 6 and 0.25 <= told["confidence"] < 1.0, told
+    status, _, err = replayed(capsys, bag, "--data", questions, "--model", f"vlm:{questions.parent}")
+    assert status == 2 and "no question can be put to the model" in err
 
 
 def test_questions_are_asked_of_what_was_in_view(bag):
@@ -130,7 +180,11 @@ def test_the_truth_is_a_labelled_topic(tmp_path):
         truth_of(path, "sim")
 
 
-def test_what_cannot_be_replayed_is_told(bag, tmp_path, capsys):
+def test_what_cannot_be_replayed_is_told(bag, questions, tmp_path, capsys):
+    items = read_items(questions)
+    predictions, two = tmp_path / "predictions.parquet", tmp_path / "two.parquet"
+    write_items(predictions, [i for i in items if i.candidate.kind == "direction_prediction"][:3])
+    write_items(two, [*items[:2], replace(items[2], candidate=replace(items[2].candidate, scene="other"))])
     bare = tmp_path / "bare"
     shutil.copytree(bag, bare)
     (bare / TRUTH_FILE).unlink()
@@ -138,6 +192,12 @@ def test_what_cannot_be_replayed_is_told(bag, tmp_path, capsys):
         ((bare,), "0 topics of labelled tracks"),
         ((bag, "--service", "ask"), "give /NAMESPACE/ask"),
         ((bag, "--rate", 0), "must be positive"),
+        ((bag, "--model", "vlm"), "give geometry, vlm:FOLDER"),
+        ((bag, "--model", f"vlm:{tmp_path}"), "give --data QUESTIONS"),
+        ((bag, "--data", questions, "--model", "vlm:none"), "none is no folder of a model"),
+        ((bag, "--data", questions, "--frames", "1fps"), "--frames 1fps"),
+        ((bag, "--data", predictions), "none of 3 questions can be asked in a replay"),
+        ((bag, "--data", two), "asks about 2 recordings"),
         ((tmp_path / "none",), "none"),
     ):
         status, _, err = replayed(capsys, *words)

@@ -21,9 +21,11 @@ from tiny_vlm import tiny_qwen3_vl, tiny_qwen25_vl
 import dsr_core
 from dsr_core.errors import DeclineError
 from dsr_core.vlm.answering import AnsweringConfig, VlmAnswerer
+from dsr_core.vlm.compose import compose
 from dsr_core.vlm.config import GeometryConfig
 from dsr_core.vlm.model import GeometryVLM
 from dsr_core.vlm.prompts import PromptConfig
+from dsr_core.vlm.replies import option_log_probabilities
 from dsr_core.vlm.sources import GeometrySource
 from dsr_core.vlm.values import Clip, GeometryTokens, VlmError
 
@@ -78,6 +80,20 @@ def model_of(answerer):
 
 def ask(scene, answerer, question=CLOSER, choices=CHOICES, **options):
     return dsr_core.ask(scene, question, choices=choices, backend="vlm", answerer=answerer, **options)
+
+
+def test_a_training_question_with_its_window_beside_it_is_answered_as_in_training(scene, answerer):
+    """A robot's question comes with its window; what the grammar reads off the text must stay as it was learned."""
+    question = (
+        "Between 1.0s and 4.0s, from the perspective of car 2 at 2.0s, how does the direction of forklift 1 to camera"
+        " change?"
+    )
+    model = model_of(answerer)
+    asked = compose(question, CHOICES, scene=scene, window=(1.0, 4.0), sources=model.sources)
+    learned = np.exp(option_log_probabilities(model, [asked])[0])
+    for window in (None, (1.0, 4.0)):
+        got = ask(scene, answerer, question, window=window).choice_probabilities
+        np.testing.assert_allclose(got, learned, rtol=1e-4)
 
 
 def test_options_get_probabilities_and_the_answer_is_valid(scene, answerer):

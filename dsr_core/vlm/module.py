@@ -16,6 +16,7 @@ from dsr_core.vlm.values import VlmError
 
 #: features (B, V, F) float32, mask (B, V) bool; label_ids and label_mask (B, V, L) where the source has labels.
 SourceBatch = Mapping[str, Tensor]
+_OF_TOKENS = ("features", "label_ids", "label_mask")
 
 
 class GeometryModule(nn.Module):
@@ -66,11 +67,20 @@ class GeometryModule(nn.Module):
         """
         features, masks = [], []
         for name, batch in geometry.items():
-            labels = embed(batch["label_ids"]).float() if "label_ids" in batch else None
-            encoded = self.encoders[name](batch["features"].float(), labels, batch.get("label_mask"))
-            features.append(encoded + self.kinds[name])
+            features.append(self._encoded(name, batch, embed) + self.kinds[name])
             masks.append(batch["mask"])
         return torch.cat(features, dim=1), torch.cat(masks, dim=1)
+
+    def _encoded(self, name: str, batch: SourceBatch, embed: Callable[[Tensor], Tensor]) -> Tensor:
+        """(B, V, width); what pads shorter rows is not encoded, for one row may have many times the tokens of others."""
+        there = batch["mask"]
+        padded = not torch.onnx.is_in_onnx_export() and not bool(there.all())
+        part = {key: batch[key][there][None] for key in _OF_TOKENS if key in batch} if padded else batch
+        labels = embed(part["label_ids"]).float() if "label_ids" in part else None
+        encoded = self.encoders[name](part["features"].float(), labels, part.get("label_mask"))
+        if not padded:
+            return encoded
+        return encoded.new_zeros(*there.shape, encoded.shape[-1]).index_put((there,), encoded[0])
 
     def inserted(self, question: Tensor, question_mask: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         """Tokens that stand in the text: (B, N, hidden) of `gsm`, (B, V, hidden) of `concat`.
