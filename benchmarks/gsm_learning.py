@@ -44,6 +44,7 @@ RUNS = {
     "gsm, 500 questions": ("gsm", False, 500),
     "gsm, 1500 questions": ("gsm", False, 1_500),
     "gsm, 4500 questions": ("gsm", False, 4_500),
+    "gsm, 13500 questions": ("gsm", False, 13_500),
     "concat": ("concat", False, None),
     "pictures": ("none", True, None),
     "pictures, add": ("add", True, None),
@@ -61,7 +62,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> None:
     from dsr_core.qa.files.files import write_items
     from dsr_core.qa.files.readers import read_items
 
-    make_sets(folder, args.smooth, args.test_smooth, args.each, args.recorded, args.most)
+    make_sets(folder, args.smooth, args.test_smooth, args.each, args.recorded, args.most, workers=args.jobs)
     for part in ("train", "test"):
         for name, recorded in (("simulated", False), ("recorded", True)):
             path = folder / f"{part}.{name}.parquet"
@@ -334,11 +335,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(RUNS), metavar="RUN", help=f"of: {'; '.join(RUNS)}")
     parser.add_argument("--run", choices=list(RUNS), help=argparse.SUPPRESS)
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, a core each")
-    parser.add_argument("--smooth", type=int, default=160, help="simulated scenes to train with")
+    parser.add_argument("--smooth", type=int, default=240, help="simulated scenes to train with")
     parser.add_argument("--test-smooth", type=int, default=24, help="simulated scenes to test with")
-    parser.add_argument("--each", type=int, default=900, help="candidates of each of them")
-    parser.add_argument("--recorded", type=int, default=2000, help="candidates of each recording")
-    parser.add_argument("--most", type=int, default=8000, help="questions kept of each kind")
+    parser.add_argument("--each", type=int, default=1200, help="candidates of each of them")
+    parser.add_argument("--recorded", type=int, default=2666, help="candidates of each recording")
+    parser.add_argument("--most", type=int, default=12_000, help="questions kept of each kind")
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--steps", type=int, default=2500)

@@ -25,7 +25,8 @@ from dsr_core.qa.options.options import with_options
 from dsr_core.scene import Scene
 from dsr_core.sources.convert import TRUTH_FILE, convert
 from dsr_core.sources.simulator import Simulator
-from dsr_ros.bench_replay import Asked, Evaluation, Question, questions_at
+from dsr_ros.bench_replay import Evaluation
+from dsr_ros.bench_rounds import Asked, Question, questions_at
 from dsr_ros.bench_truth import truth_of
 
 
