@@ -47,7 +47,7 @@ SHARD = 40_000
 
 
 def questions(folder: Path, names: list[str], recorded: int, each: int, seed: int, workers: int) -> list[Item]:
-    """Debiased questions of saved scenes; of recorded ones ("kitti…") about `recorded` are drawn, of others `each`."""
+    """Questions of saved scenes with options; `recorded` candidates of recorded scenes ("kitti…"), `each` of others."""
     names = sorted(names)
     items, shard = [], []
     with ProcessPoolExecutor(workers) as pool:
@@ -60,7 +60,7 @@ def questions(folder: Path, names: list[str], recorded: int, each: int, seed: in
             if len(shard) >= SHARD or number == len(names):
                 items += with_options(shard, "physical", seed)[0]
                 shard = []
-    return filter_guessable(items, seed)[0]
+    return items
 
 
 def _drawn(path: Path, name: str, count: int, seed: int) -> list[Candidate]:
@@ -123,6 +123,8 @@ def make_sets(
         for name, scene in scenes.items():
             scene.save(folder / "scenes" / f"{name}.scene.npz")
         items = questions(folder / "scenes", list(scenes), recorded, each, seed, workers)
+        # The filter takes a share, and time for whatever it is given.
+        items = filter_guessable(balanced(items, most * 3 // 2, seed), seed)[0]
         items = balanced(items, most, seed)
         write_items(path, items)
         counts = Counter((item.candidate.type, item.candidate.scene.startswith("kitti")) for item in items)

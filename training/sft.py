@@ -99,7 +99,9 @@ def train(config: TrainConfig, model: GeometryVLM | None = None, progress: bool 
                 raise TrainingError(f"not one row can be used\n{table}")
             plan = Plan(data.lengths, config.batch, config.epochs, config.steps, config.seed)
             o = config.optimizer
-            optimizer = torch.optim.AdamW(groups(model, o), betas=tuple(o.betas), eps=o.eps)
+            # Fused it takes a fifth of the time on a CPU; a GPU's loop over tensors is fast as it is.
+            fused = accelerator.device.type == "cpu"
+            optimizer = torch.optim.AdamW(groups(model, o), betas=tuple(o.betas), eps=o.eps, fused=fused)
             wrapped, optimizer = accelerator.prepare(model, optimizer)
             run = _Run(config, accelerator, folder, data, plan, wrapped, optimizer)
             first = run.resume()

@@ -129,7 +129,7 @@ class SceneSource(GeometrySource):
             known = _known(scene, agent, stamps_s, self.max_gap_s)
             if not known.any():
                 continue
-            moved = motion(scene, agent, stamps_s)
+            moved = _motion(scene, agent, stamps_s)
             away_m = np.linalg.norm(moved.positions_m - view.positions_m, axis=1)[known].min()
             found.append(((agent.name not in roles, agent.track is not None, away_m), agent, moved, known))
         for _, agent, moved, known in sorted(found, key=lambda row: row[0])[: self.most_things]:
@@ -162,7 +162,8 @@ class SceneSource(GeometrySource):
         log_apart, log_speed = np.log(np.maximum(apart_range_m, 1e-3)), np.log(np.maximum(speed, 1e-2))
         faster = log_speed if origin is None else log_speed - log_speed[origin]
         velocity = np.einsum("ji,btj->bti", R[0], drift)
-        forward = np.stack([_forward(thing, scene, view.stamps_s) for thing in things])
+        nowhere = np.full((n, 3), np.nan)
+        forward = np.stack([nowhere if m.rotations is None else m.rotations[:, :, 0] for m in moved])
         faces, faced = np.einsum("tji,btj->bti", R, forward), np.einsum("ji,btj->bti", R[0], forward)
         sigma_m = np.stack([np.sqrt(np.einsum("tii->t", m.covariances) / 3.0) for m in moved]) / scale_m
         boxes = np.stack([_boxes(thing, view.stamps_s, self.max_gap_s) for thing in things]) if self.boxes else None
@@ -250,12 +251,12 @@ def _velocities(scene: Scene, things, viewer: Viewer, view: Motion) -> tuple[np.
     return swept, drift
 
 
-def _forward(thing: Agent, scene: Scene, stamps_s: np.ndarray) -> np.ndarray:
-    """(T, 3) forward axis in the world, NaN where it has none."""
+def _motion(scene: Scene, thing: Agent, stamps_s: np.ndarray) -> Motion:
+    """Its motion, with axes where it has any."""
     try:
-        return motion(scene, thing, stamps_s, axes=True).rotations[:, :, 0]
+        return motion(scene, thing, stamps_s, axes=True)
     except DeclineError:
-        return np.full((len(stamps_s), 3), np.nan)
+        return motion(scene, thing, stamps_s)
 
 
 def _boxes(thing: Agent, stamps_s: np.ndarray, max_gap_s: float) -> np.ndarray:
