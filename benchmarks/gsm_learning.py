@@ -1,6 +1,6 @@
 """Does a model learn to reason about motion from geometry tokens, and is the geometry why?
 
-    python benchmarks/gsm_learning.py FOLDER                    under an hour on two cores; --jobs 1 on one takes longer
+    python benchmarks/gsm_learning.py FOLDER                    under an hour on two cores; --jobs 2 takes half of that
     python benchmarks/gsm_learning.py FOLDER --only gsm blind   some of the runs; finished ones are kept
     python benchmarks/gsm_learning.py FOLDER --hidden 512 --layers 6 --steps 10000 --smooth 1000       on a GPU
 
@@ -33,7 +33,7 @@ from benchmarks.gsm_questions import TYPES, make_sets
 SCENE = {"scene": {"samples": 32, "per_token": 32, "wavelengths": [], "boxes": False}}
 #: Runs whose tokens are not cut and marked by what the grammar reads off the question.
 NOT_AS_ASKED = ("gsm, whole memory",)
-PICTURES = {"count": 8, "kept": 48, "max_pixels": 112 * 84, "within_window": True}
+PICTURES = {"count": 4, "kept": 48, "max_pixels": 84 * 56, "within_window": True}
 #: Pictures a second of the simulated scenes' videos, and their (width, height).
 RATE_HZ, SIZE_PX = 2.5, (112, 84)
 #: Run -> mode, whether pictures are shown, and at most so many questions.
@@ -62,7 +62,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> None:
     from dsr_core.qa.files.files import write_items
     from dsr_core.qa.files.readers import read_items
 
-    make_sets(folder, args.smooth, args.test_smooth, args.each, args.recorded, args.most, workers=args.jobs)
+    make_sets(folder, args.smooth, args.test_smooth, args.each, args.recorded, args.most)
     for part in ("train", "test"):
         for name, recorded in (("simulated", False), ("recorded", True)):
             path = folder / f"{part}.{name}.parquet"
@@ -185,8 +185,8 @@ def settings_of(folder: Path, name: str, args: argparse.Namespace) -> dict:
         "trains": "full", "vision": True, "dtype": "float32", "blind": name == "blind",
         "batch": {"tokens": 65536, "rows": args.rows, "pool": 1, "micro_batches": 1},
         "optimizer": {"lr": args.lr, "geometry_lr": args.geometry_lr, "warmup": 0.05, "betas": [0.9, 0.98]},
-        "evaluation": {"batch": 32}, "steps": args.steps, "save_every": 500, "keep": 1, "tensorboard": False,
-        "max_tokens": 1024,
+        "evaluation": {"batch": 32}, "steps": args.steps // (4 if shown else 1), "save_every": 500, "keep": 1,
+        "tensorboard": False, "max_tokens": 1024,
     }  # fmt: skip
 
 
@@ -334,7 +334,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", choices=list(RUNS), metavar="RUN", help=f"of: {'; '.join(RUNS)}")
     parser.add_argument("--run", choices=list(RUNS), help=argparse.SUPPRESS)
-    parser.add_argument("--jobs", type=int, default=2, help="runs at once, a core each")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once, a core each; they slow each other down")
     parser.add_argument("--smooth", type=int, default=240, help="simulated scenes to train with")
     parser.add_argument("--test-smooth", type=int, default=24, help="simulated scenes to test with")
     parser.add_argument("--each", type=int, default=1200, help="candidates of each of them")
@@ -342,7 +342,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=12_000, help="questions kept of each kind")
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=2800, help="a quarter of them with pictures")
     parser.add_argument("--rows", type=int, default=64, help="questions a step")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--geometry-lr", type=float, default=5e-4)
