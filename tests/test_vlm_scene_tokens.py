@@ -103,6 +103,9 @@ def test_roles_stand_by_those_whom_the_question_names(scene, pair):
     assert not np.any(others)
     _, viewer, named = read_off(QUESTION.format(*window, name(a), "camera"), scene)
     assert viewer.agent.name == "camera" and named == {a.id: ("subject",), "camera": ("object", "viewer")}
+    unmarked = asked_tokens(scene, pair, marked=False)
+    assert not unmarked.features[:, -len(ROLES) :].any() and sorted(unmarked.labels) == sorted(tokens.labels)
+    np.testing.assert_array_equal(instants(unmarked, name(a))[:, SEEN], instants(tokens, name(a))[:, SEEN])
     unread = asked_tokens(scene, pair, as_asked=False)
     assert not unread.features[:, -len(ROLES) :].any() and len(unread) >= len(tokens)
 

@@ -72,7 +72,7 @@ class GeometryModule(nn.Module):
         return torch.cat(features, dim=1), torch.cat(masks, dim=1)
 
     def _encoded(self, name: str, batch: SourceBatch, embed: Callable[[Tensor], Tensor]) -> Tensor:
-        """(B, V, width); what pads shorter rows is not encoded, for one row may have many times the tokens of others."""
+        """(B, V, width); what pads shorter rows is not encoded: one row may have many times the tokens of others."""
         there = batch["mask"]
         padded = not torch.onnx.is_in_onnx_export() and not bool(there.all())
         part = {key: batch[key][there][None] for key in _OF_TOKENS if key in batch} if padded else batch

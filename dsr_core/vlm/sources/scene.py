@@ -44,6 +44,8 @@ class SceneSource(GeometrySource):
             any scale looks the same; "auto": normalised where the scene is not metric.
         as_asked: Take window, viewpoint and names as the grammar reads them off the question; False: the whole memory,
             as the camera sees it, and nobody is marked.
+        marked: Mark the things that the question names, and tell the others' places as seen from the second of them;
+            False: the model has to find them by their labels.
         boxes: Tell where in the image each thing is.
         wavelengths: Of the Fourier features of a position, in tens of metres (or the scene's own unit); () for none.
     """
@@ -61,6 +63,7 @@ class SceneSource(GeometrySource):
         max_gap_s: float = 0.3,
         scale: str = "auto",
         as_asked: bool = True,
+        marked: bool = True,
         boxes: bool = True,
         wavelengths: Sequence[float] = (0.5, 1.0, 2.0, 4.0),
     ):
@@ -71,7 +74,8 @@ class SceneSource(GeometrySource):
         if scale not in SCALES:
             raise VlmError(f"scale = {scale!r} is not known; known: {', '.join(SCALES)}")
         self.samples, self.per_token, self.most_things = samples, per_token, most_things
-        self.max_gap_s, self.scale, self.as_asked, self.boxes = max_gap_s, scale, as_asked, boxes
+        self.max_gap_s, self.scale, self.boxes = max_gap_s, scale, boxes
+        self.as_asked, self.marked = as_asked, marked
         self.wavelengths = tuple(map(float, wavelengths))
         if not all(length > 0 and math.isfinite(length) for length in self.wavelengths):
             raise VlmError(f"wavelengths = {wavelengths} must be positive")
@@ -79,7 +83,7 @@ class SceneSource(GeometrySource):
         self.features = per_token * self._each + _WHOLE
 
     def settings(self) -> dict:
-        names = ("samples", "per_token", "most_things", "max_gap_s", "scale", "as_asked", "boxes")
+        names = ("samples", "per_token", "most_things", "max_gap_s", "scale", "as_asked", "marked", "boxes")
         return {name: getattr(self, name) for name in names} | {"wavelengths": list(self.wavelengths)}
 
     def tokens(self, context: Context) -> GeometryTokens:
@@ -93,7 +97,7 @@ class SceneSource(GeometrySource):
         stamps_s = np.linspace(start_s, end_s, self.samples)
         viewer = context.viewer if self.as_asked and context.viewer is not None else Viewer(Agent("camera"))
         view = _view(scene, viewer, stamps_s)
-        roles = context.roles if self.as_asked else {}
+        roles = context.roles if self.as_asked and self.marked else {}
         seen = list(self._seen(scene, view, roles, stamps_s))
         if not seen:
             return GeometryTokens(np.zeros((0, self.features), np.float32))
