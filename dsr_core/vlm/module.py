@@ -74,7 +74,8 @@ class GeometryModule(nn.Module):
     def _encoded(self, name: str, batch: SourceBatch, embed: Callable[[Tensor], Tensor]) -> Tensor:
         """(B, V, width); what pads shorter rows is not encoded: one row may have many times the tokens of others."""
         there = batch["mask"]
-        padded = not torch.onnx.is_in_onnx_export() and not bool(there.all())
+        # An export knows no numbers yet, nor does a model of shapes alone.
+        padded = not (torch.onnx.is_in_onnx_export() or there.is_meta) and not bool(there.all())
         part = {key: batch[key][there][None] for key in _OF_TOKENS if key in batch} if padded else batch
         labels = embed(part["label_ids"]).float() if "label_ids" in part else None
         encoded = self.encoders[name](part["features"].float(), labels, part.get("label_mask"))
