@@ -54,10 +54,11 @@ def models(tmp_path_factory):
     torch.manual_seed(0)
     GeometryVLM.of(base.base, base.tokenizer, config).save(folder / "quick", whole=True)
     told = base.base.config
-    told.text_config.num_hidden_layers = 700
-    told.text_config.layer_types = ["full_attention"] * 700
-    told.text_config.max_window_layers = 700
+    told.text_config.num_hidden_layers = 1000
+    told.text_config.layer_types = ["full_attention"] * 1000
+    told.text_config.max_window_layers = 1000
     deep = type(base.base)(told)
+    deep.generation_config.min_new_tokens = 48  # or it might have nothing to say, at once
     GeometryVLM.of(deep, base.tokenizer, config).save(folder / "slow", whole=True)
     return folder
 
@@ -211,12 +212,12 @@ def test_a_slow_model_stops_nobody(slow):
     """While the model thinks, frames are taken and the geometry answers; then its time is over."""
     client = slow.peer.node.create_client(Ask, slow.peer.name("ask"))
     assert client.wait_for_service(10)
-    timeout = convert.to_duration(3.0)
+    timeout = convert.to_duration(5.0)
     begun = time.monotonic()
     slowly = client.call_async(Ask.Request(question="what is love?", backend="vlm", timeout=timeout))
     time.sleep(0.3)
     took = []
-    for i in range(60, 75):
+    for i in range(60, 70):
         before = time.monotonic()
         slow.publish(i, i + 1)
         took.append(time.monotonic() - before)
@@ -226,10 +227,10 @@ def test_a_slow_model_stops_nobody(slow):
     assert answer.states[-1].label == "moving" and not slowly.done()
     assert np.median(took) < 0.2 and max(took) < 1.5, took
     wait_until(slowly.done, 10, "the slow answer")
-    assert 2.9 < time.monotonic() - begun < 5.0
+    assert 4.9 < time.monotonic() - begun < 8.0
     response = slowly.result()
     assert not response.success and response.answer.declined_code == "TIMEOUT"
-    assert "3 s" in response.answer.declined_message
+    assert "5 s" in response.answer.declined_message
     slow.peer.node.destroy_client(client)
     # The model has stopped at it: the next question is not kept waiting.
     assert not slow.peer.ask(DISTANCE, choices=CHOICES, backend="vlm").declined_code
@@ -240,7 +241,7 @@ def test_what_waits_is_bounded_and_the_same_question_is_asked_once(slow):
     responses = {}
 
     def call(name, question):
-        request = Ask.Request(question=question, backend="vlm", timeout=convert.to_duration(3.0))
+        request = Ask.Request(question=question, backend="vlm", timeout=convert.to_duration(5.0))
         responses[name] = slow.peer.call(Ask, "ask", request)
 
     def start(name, question):
@@ -252,7 +253,7 @@ def test_what_waits_is_bounded_and_the_same_question_is_asked_once(slow):
     threads = [start(f"first {i}", "what is love?") for i in range(3)]
     threads += [start("second", "what is hate?"), start("third", "what is hope?")]
     for thread in threads:
-        thread.join(20)
+        thread.join(30)
     codes = {name: response.answer.declined_code for name, response in responses.items()}
     third = responses["third"].answer
     assert codes.pop("third") == "BACKEND_UNAVAILABLE" and "wait for the model" in third.declined_message
