@@ -1,6 +1,6 @@
 """Does a model learn to reason about motion from geometry tokens, and is the geometry why?
 
-    python benchmarks/gsm_learning.py FOLDER                    under an hour on two cores; --jobs 2 takes half of that
+    python benchmarks/gsm_learning.py FOLDER                    under an hour; --jobs 2 is sooner, each run slower
     python benchmarks/gsm_learning.py FOLDER --only gsm blind   some of the runs; finished ones are kept
     python benchmarks/gsm_learning.py FOLDER --hidden 512 --layers 6 --steps 10000 --smooth 1000       on a GPU
 

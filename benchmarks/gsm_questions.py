@@ -1,6 +1,6 @@
 """Questions for `gsm_learning.py`: debiased, of simulated and of recorded scenes, no scene in both sets.
 
-    python benchmarks/gsm_questions.py FOLDER [--smooth 240] [--each 1200]      about ten minutes of two cores
+    python benchmarks/gsm_questions.py FOLDER [--smooth 240] [--each 1200]      about seven minutes of two cores
 
 FOLDER gets scenes/*.scene.npz and train.parquet and test.parquet as `dsr qa` writes them. Every wrong option is the
 true answer of another question, what blind attackers guess has been thinned out, and of no kind there are more than
